@@ -1,0 +1,1 @@
+"""The command line: `iommuman`, a module for each sub-command."""

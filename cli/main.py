@@ -1,0 +1,74 @@
+"""`iommuman`: parses the command line, and runs one sub-command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from ..base import IommumanError, printable
+from .output import EPILOG, UNREADABLE, USAGE
+
+COMMANDS = {
+    "dump": "show a board's IOMMU topology",
+    "who": "tell which IOMMU controls a device and by which ID, or who sends an ID",
+    "capture": "save a machine's tables, device tree and PCI topology to a folder",
+}
+"""Sub-commands with their help; each is a module here with `configure(parser)` and `run(arguments)`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(next((word for word in arguments if not word.startswith("-")), ""))
+    try:
+        parsed = parser.parse_args(arguments)
+        status: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse has said why
+        return stop.code if isinstance(stop.code, int) else USAGE
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does: that is no error. Python must not flush again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except IommumanError as error:
+        sys.stderr.write(f"iommuman: {printable(str(error))}\n")
+        return UNREADABLE
+    return status
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """Return the parser; only the module of the command that is asked for is imported and configured."""
+    parser = argparse.ArgumentParser(
+        prog="iommuman",
+        description="Which IOMMU controls which DMA device, by which ID, and how do we know?",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"iommuman {_version(command)}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        sub = commands.add_parser(
+            name, help=text, description=text, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == command:
+            module = importlib.import_module(f".{name}", __package__)
+            module.configure(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def _version(command: str) -> str:
+    """Return the installed version; it is only looked up when no command is given, since that takes time."""
+    if command:
+        return ""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("iommuman")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,62 @@
+"""What all sub-commands share: where messages go, when to use colour, and exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TextIO
+
+from ..base import Finding, printable
+
+if TYPE_CHECKING:
+    import argparse
+
+OK, FINDINGS, USAGE, UNREADABLE = 0, 1, 2, 3
+"""Exit statuses: answered; answered, with findings that matter; wrong usage; input that cannot be read."""
+
+EPILOG = """\
+A SOURCE is a file (an ACPI table, the text of acpidump, a DTB, a PCI topology written by 'iommuman capture'), a folder
+of these, a /sys tree or a copy of one, or 'live' for this machine. Files are known by what they hold, not by name.
+
+Exit status: 0 answered, 1 answered but there are findings (on stderr), 2 wrong usage, 3 a source cannot be read.
+"""
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Add the SOURCE arguments."""
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file, folder, /sys tree or 'live' (see below)")
+
+
+def use_colour(choice: str, stream: TextIO) -> bool:
+    """Tell whether to use colour: as chosen, else on a terminal unless NO_COLOR is set or it is a dumb one."""
+    if choice != "auto":
+        return choice == "always"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def write(text: str) -> None:
+    """Write an answer to stdout; device names that the terminal's encoding lacks are escaped."""
+    stream = sys.stdout
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(_plain_lines(text).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _plain_lines(text: str) -> str:
+    """Replace the drawing characters of trees by what every encoding has."""
+    return text.translate(str.maketrans("├└─│→", "|`-|>"))
+
+
+def report(findings: Iterable[Finding], passed_over: Iterable[tuple[str, str]] = ()) -> int:
+    """Write findings, and the names of files passed over, to stderr; return the exit status that they ask for."""
+    status = OK
+    for finding in findings:
+        sys.stderr.write(f"{finding.severity}: {printable(str(finding))}\n")
+        if finding.severity != "note":
+            status = FINDINGS
+    for name, reason in passed_over:
+        sys.stderr.write(f"passed over: {printable(name)}: {printable(reason)}\n")
+    return status

@@ -1,0 +1,121 @@
+"""What the records of all ACPI tables have in common: a place in the table, declared fields, the way back to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+from ...base import Finding, Origin
+from ...base.findings import Severity
+from .layout import Layout
+
+Bits = Mapping[str, tuple[int, int]]
+"""The named parts of a flags field: name to (lowest bit, number of bits)."""
+
+
+class FieldValue(NamedTuple):
+    """One field of a table as it stands in the bytes.
+
+    Attributes:
+        offset: from the start of the table, in bytes.
+        size: in bytes.
+        record: what the field is part of, such as `DRHD`.
+        name: the field.
+        value: a number, or the bytes of a string or reserved area.
+        bits: the named parts of the value, if it has any, with their values.
+    """
+
+    offset: int
+    size: int
+    record: str
+    name: str
+    value: int | bytes
+    bits: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A structure of a table: `offset` is where it starts, in bytes from the start of the table.
+
+    Subclasses add one attribute for each field of their layout, in its order, and after these what follows the fixed
+    part (lists of further records, strings, `rest` for bytes that no field covers).
+    """
+
+    NAME: ClassVar[str]
+    LAYOUT: ClassVar[Layout]
+    BITS: ClassVar[Mapping[str, Bits]] = {}
+
+    offset: int
+
+    @classmethod
+    def read(cls, data: bytes, offset: int, **parts: Any) -> Self:
+        """Read the fixed part at `offset`; the caller has checked that it is inside the data, and gives the rest."""
+        return cls(offset, *cls.LAYOUT.read(data, offset), **parts)
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the fixed part."""
+        return self.LAYOUT
+
+    def fixed(self) -> bytes:
+        """Return the bytes of the fixed part."""
+        return self.layout.write(tuple(getattr(self, field.name) for field in self.layout.fields))
+
+    def fields(self) -> Iterator[FieldValue]:
+        """Iterate over all fields of this record and of those inside it, in the order of the bytes."""
+        for field in self.layout.fields:
+            value = getattr(self, field.name)
+            bits = self.BITS.get(field.name, {})
+            parts = tuple((name, value >> low & (1 << width) - 1) for name, (low, width) in bits.items())
+            yield FieldValue(self.offset + field.offset, field.size, self.NAME, field.name, value, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes that no layout describes, kept as they are.
+
+    Attributes:
+        offset: from the start of the table.
+        data: the bytes.
+        type: the type number that they claim, if they got as far as a header.
+        name: for people, what they are.
+    """
+
+    offset: int
+    data: bytes
+    type: int | None = None
+    name: str = "raw data"
+
+    def fields(self) -> Iterator[FieldValue]:
+        """Iterate over the one field that this is."""
+        if self.data:
+            yield FieldValue(self.offset, len(self.data), self.name, "data", self.data)
+
+
+class Report:
+    """Collects the findings about one table; readers call it with an offset in that table.
+
+    Hostile tables can be wrong in millions of places: after `LIMIT` findings the rest is only counted.
+    """
+
+    LIMIT = 1000
+
+    __slots__ = ("findings", "signature", "source", "suppressed")
+
+    def __init__(self, source: str, signature: str) -> None:
+        """Report about the table with this signature in this source."""
+        self.source = source
+        self.signature = signature
+        self.findings: list[Finding] = []
+        self.suppressed = 0
+
+    def __call__(
+        self, rule: str, severity: Severity, offset: int, length: int | None, message: str, **details: str
+    ) -> None:
+        """Add a finding about `length` bytes at `offset`; `details` are the further fields of `Finding`."""
+        if len(self.findings) >= self.LIMIT:
+            self.suppressed += 1
+            return
+        origin = Origin(self.source, self.signature, offset, length)
+        self.findings.append(Finding(rule, severity, origin, message, **details))

@@ -1,0 +1,237 @@
+"""Finds out what the files that a user names hold, by their content and not by their names.
+
+A source is a file (an ACPI table, the text of acpidump, a device tree, a PCI topology), a folder of these, a Linux
+`/sys` tree or a copy of one, or `live`, which is this machine's `/sys`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base import Finding, Origin
+from .errors import ParseError
+
+if TYPE_CHECKING:
+    from .acpi import Table
+    from .devicetree import DeviceTree
+    from .pci import PciTopology
+
+MAX_FILE = 64 << 20
+"""Bytes of the largest file that is read: an acpidump of a large server is below 20 MiB."""
+
+MAX_ENTRIES = 10_000
+"""Most files of one folder that are looked at."""
+
+LIVE = "live"
+_SYS = Path("/sys")
+_TABLES = Path("firmware/acpi/tables")
+DEVICE_TREE = Path("firmware/fdt")
+"""Where Linux keeps the flattened device tree, below `/sys`."""
+
+_PCI = Path("bus/pci/devices")
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What was found in the sources, in their order.
+
+    Attributes:
+        tables: ACPI tables.
+        trees: device trees.
+        pci: PCI topologies.
+        passed_over: files that are nothing of these, each with the reason.
+        findings: what went wrong on the way to a table or tree; what is wrong inside one is kept with it.
+    """
+
+    tables: list[Table] = field(default_factory=list)
+    trees: list[DeviceTree] = field(default_factory=list)
+    pci: list[PciTopology] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all was found."""
+        return not (self.tables or self.trees or self.pci)
+
+
+def read_sources(paths: Sequence[str]) -> Inputs:
+    """Read everything that the given files and folders hold.
+
+    Raises:
+        ParseError: one of them does not exist or cannot be opened, or all of them together hold nothing of use.
+    """
+    inputs = Inputs()
+    for path in paths:
+        _read_path(path, inputs)
+    if inputs.empty:
+        where = Origin(", ".join(paths))
+        if unreadable := [finding for finding in inputs.findings if finding.severity == "error"]:
+            raise ParseError(unreadable[0])
+        text = "there is no ACPI table, acpidump text, device tree or PCI topology"
+        if inputs.passed_over:
+            name, reason = inputs.passed_over[0]
+            text += f" ({name}: {reason})"
+        advice = "name a table, a DTB, the text of acpidump, a folder of these, a copy of /sys, or 'live'"
+        raise ParseError(Finding("SOURCE-EMPTY", "error", where, text, advice=advice))
+    return inputs
+
+
+def _read_path(path: str, inputs: Inputs) -> None:
+    """Read one source that the user named."""
+    place = _SYS if path == LIVE and not Path(path).exists() else Path(path)
+    try:
+        mode = place.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise _cannot_open(path, error) from error
+    if not stat.S_ISDIR(mode):
+        try:
+            data = read_file(place)
+        except OSError as error:
+            raise _cannot_open(path, error) from error
+        _read_content(data, path, inputs)
+    elif any((place / part).exists() for part in (_TABLES, DEVICE_TREE, _PCI)):
+        _read_sys(place, inputs)
+    else:
+        _read_folder(place, inputs)
+
+
+def _cannot_open(path: str, error: Exception) -> ParseError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return ParseError(Finding("SOURCE-OPEN", "error", Origin(path), f"this cannot be opened: {reason}"))
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a regular file; of a larger one than is allowed, one byte too many."""
+    # Without O_NONBLOCK, opening a named pipe that nobody writes to would hang.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "it is no regular file")
+        return file.read(MAX_FILE + 1)
+
+
+def _read_folder(folder: Path, inputs: Inputs) -> None:
+    """Read the files of a folder, in the order of their names; folders inside it are passed over."""
+    for entry in _entries(folder, inputs):
+        if entry.is_dir():
+            inputs.passed_over.append((str(entry), "a folder"))
+            continue
+        _read_inner(entry, inputs)
+
+
+def _read_inner(entry: Path, inputs: Inputs) -> None:
+    """Read a file that the user did not name: what goes wrong with it does not stop the others."""
+    try:
+        _read_content(read_file(entry), str(entry), inputs)
+    except OSError as error:
+        inputs.passed_over.append((str(entry), error.strerror or str(error)))
+    except ParseError as error:
+        inputs.findings.append(error.finding)
+
+
+def _entries(folder: Path, inputs: Inputs) -> Iterator[Path]:
+    """Iterate over the entries of a folder in the order of their names, up to `MAX_ENTRIES`."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder))
+    except OSError as error:
+        inputs.passed_over.append((str(folder), error.strerror or str(error)))
+        return
+    if len(names) > MAX_ENTRIES:
+        text = f"only the first {MAX_ENTRIES} of {len(names)} files are looked at"
+        inputs.findings.append(Finding("SOURCE-MANY", "warning", Origin(str(folder)), text))
+    yield from (folder / name for name in names[:MAX_ENTRIES])
+
+
+def _read_sys(root: Path, inputs: Inputs) -> None:
+    """Read the tables, the device tree and the PCI functions of a `/sys` tree."""
+    if (root / _TABLES).is_dir():
+        for entry in _entries(root / _TABLES, inputs):
+            if not entry.is_dir():  # `data` and `dynamic` hold no tables that speak of IOMMUs
+                _read_inner(entry, inputs)
+    if (root / DEVICE_TREE).exists():
+        _read_inner(root / DEVICE_TREE, inputs)
+    if (root / _PCI).is_dir():
+        from .pci import read_sysfs_pci
+
+        inputs.pci.append(read_sysfs_pci(root, str(root)))
+
+
+def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
+    """Read the content of one file by what it begins with."""
+    if len(data) > MAX_FILE:
+        inputs.passed_over.append((name, f"larger than {MAX_FILE >> 20} MiB"))
+        return
+    for looks_like, read in _KINDS:
+        if looks_like(data):
+            read(data, name, inputs)
+            return
+    reason = "empty" if not data else "no table, acpidump text, device tree or PCI topology"
+    inputs.passed_over.append((name, reason))
+
+
+def _looks_like_tree(data: bytes) -> bool:
+    return data[:4] == b"\xd0\x0d\xfe\xed"
+
+
+def _read_tree(data: bytes, name: str, inputs: Inputs) -> None:
+    from .devicetree import read_devicetree
+
+    inputs.trees.append(read_devicetree(data, name))
+
+
+def _looks_like_pci(data: bytes) -> bool:
+    from .pci import is_pci_file
+
+    return is_pci_file(data)
+
+
+def _read_pci(data: bytes, name: str, inputs: Inputs) -> None:
+    from .pci import parse_pci
+
+    inputs.pci.append(parse_pci(data, name))
+
+
+def _looks_like_table(data: bytes) -> bool:
+    from .acpi import is_table
+
+    return is_table(data)
+
+
+def _read_table(data: bytes, name: str, inputs: Inputs) -> None:
+    from .acpi import parse_table
+
+    inputs.tables.append(parse_table(data, name))
+
+
+def _looks_like_acpidump(data: bytes) -> bool:
+    from .acpi.acpidump import is_acpidump
+
+    return is_acpidump(data)
+
+
+def _read_acpidump(data: bytes, name: str, inputs: Inputs) -> None:
+    from .acpi import is_table, parse_table
+    from .acpi.acpidump import parse_acpidump
+
+    dumped, findings = parse_acpidump(data, name)
+    inputs.findings.extend(findings)
+    for table in dumped:
+        if is_table(table.data):
+            inputs.tables.append(parse_table(table.data, name))
+        else:
+            inputs.passed_over.append((f"{name}:{table.line}", f"{table.name} is no table with a header"))
+
+
+# Cheapest first; what a reader needs is imported when a file asks for it.
+_KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str, Inputs], None]], ...] = (
+    (_looks_like_tree, _read_tree),
+    (_looks_like_pci, _read_pci),
+    (_looks_like_table, _read_table),
+    (_looks_like_acpidump, _read_acpidump),
+)

@@ -1,0 +1,54 @@
+"""Our reading of tables against that of `iasl -d`: the same value at the same offset, for every field it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from iommuman.parsers.acpi import parse_table
+
+from tests.conftest import HANDMADE, corpus_files, tables
+from tests.oracles.iasl import listings
+
+from .agreement import Score, compare
+
+SIGNATURES = ("DMAR", "IORT", "MCFG")
+CUT_ALIKE = {"ACPI-CHECKSUM", "ACPI-TRAILING"}
+"""Findings that do not keep iasl and us from cutting a table into the same fields."""
+
+
+def judge(paths: list[Path], workdir: Path) -> tuple[Score, int]:
+    """Return the score over all tables, and the number of those that both of us could read."""
+    total = Score()
+    read = 0
+    for path, listing in listings(paths, workdir).items():
+        assert not listing.unread, (path, listing.unread)
+        table = parse_table(path.read_bytes(), str(path))
+        alike = all(finding.rule in CUT_ALIKE for finding in table.findings)
+        score = compare(table, listing.fields, names=alike)
+        read += bool(listing.fields)
+        total.equal += score.equal
+        total.bits += score.bits
+        total.unknown_to_iasl += score.unknown_to_iasl
+        total.differences += score.differences
+    return total, read
+
+
+def test_every_field_of_every_fixture_equals_iasl(need_tool: Callable[[str, str], str], tmp_path: Path) -> None:
+    """Each field that iasl lists for a well-formed fixture has the same bytes and the same meaning in our records."""
+    need_tool("iasl", "acpica-tools")
+    paths = [path for path in tables(*SIGNATURES) if HANDMADE / "damaged" not in path.parents]
+    score, read = judge(paths, tmp_path)
+    assert not score.differences
+    assert read == len(paths)
+    assert score.equal > 1500
+    assert score.bits > 200
+
+
+def test_every_field_of_the_corpus_equals_iasl(need_tool: Callable[[str, str], str], tmp_path: Path) -> None:
+    """The same over real tables, damaged ones included, where the corpus is present beside the checkout."""
+    need_tool("iasl", "acpica-tools")
+    paths = corpus_files(*SIGNATURES)
+    score, read = judge(paths, tmp_path)
+    print(f"{read} of {len(paths)} tables, {score.equal} fields and {score.bits} bits equal to iasl")  # noqa: T201
+    assert not score.differences

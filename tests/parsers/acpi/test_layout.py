@@ -1,0 +1,79 @@
+"""The fast path of layouts against the construct declarations that it is derived from."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import types
+
+import pytest
+from construct import Byte, Bytes, GreedyBytes, Int16ub, Int16ul, Int24ul, Int32ul, Struct
+from hypothesis import given
+from hypothesis import strategies as st
+from iommuman.parsers.acpi import mcfg, sdt
+from iommuman.parsers.acpi.dmar import layout as dmar_layout
+from iommuman.parsers.acpi.dmar import records as dmar_records
+from iommuman.parsers.acpi.iort import layout as iort_layout
+from iommuman.parsers.acpi.iort import records as iort_records
+from iommuman.parsers.acpi.layout import Layout, LayoutField
+from iommuman.parsers.acpi.record import Record
+
+MODULES = (sdt, mcfg, dmar_layout, iort_layout)
+DECLARATIONS = {
+    f"{module.__name__}.{name}": value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if isinstance(value, Struct)
+}
+
+
+def record_classes(*modules: types.ModuleType) -> list[type[Record]]:
+    """Return the record classes that the modules define and that have a layout of their own."""
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return [cls for cls in found if issubclass(cls, Record) and ("LAYOUT" in vars(cls) or "LAYOUTS" in vars(cls))]
+
+
+@pytest.mark.parametrize("name", DECLARATIONS)
+@given(data=st.data())
+def test_the_fast_path_reads_and_writes_what_construct_does(name: str, data: st.DataObject) -> None:
+    """For any bytes, a layout reads the values that its declaration parses, and writes the bytes that it builds."""
+    declaration = DECLARATIONS[name]
+    layout = Layout(declaration)
+    assert layout.size == declaration.sizeof()
+    image = data.draw(st.binary(min_size=layout.size, max_size=layout.size))
+    parsed = declaration.parse(image)
+    values = layout.read(b"??" + image, 2)
+    assert values == tuple(parsed[field.name] for field in layout.fields)
+    assert layout.write(values) == declaration.build(parsed) == image
+
+
+def test_field_offsets_follow_the_declaration() -> None:
+    """Offsets and sizes are those of packed fields in the declared order."""
+    layout = Layout(Struct("one" / Byte, "two" / Int32ul, "three" / Bytes(3), "four" / Int16ul))
+    expected = (("one", 0, 1), ("two", 1, 4), ("three", 5, 3), ("four", 8, 2))
+    assert layout.fields == tuple(LayoutField(*field) for field in expected)
+    assert layout.size == 10
+
+
+@pytest.mark.parametrize("member", [GreedyBytes, Int24ul, Int16ub])
+def test_a_layout_refuses_what_it_cannot_derive(member: object) -> None:
+    """A declaration with anything but plain integers and fixed byte strings is refused when it is declared."""
+    with pytest.raises(TypeError, match="a fixed layout is made of little-endian integers and Bytes"):
+        Layout(Struct("odd" / member))
+
+
+def test_values_that_do_not_fit_are_refused() -> None:
+    """Writing a number that is too large for its field raises struct.error and writes nothing."""
+    with pytest.raises(struct.error):
+        Layout(Struct("one" / Byte)).write((256,))
+
+
+@pytest.mark.parametrize("cls", record_classes(sdt, mcfg, dmar_records, iort_records), ids=lambda cls: cls.__name__)
+def test_records_have_the_fields_of_their_layout_in_order(cls: type[Record]) -> None:
+    """A record's attributes after its offset are the fields of its (newest) layout, so values can be given by position."""
+    layouts = [layout for _, layout in getattr(cls, "LAYOUTS", ())] or [cls.LAYOUT]
+    declared = [field.name for field in dataclasses.fields(cls) if not field.kw_only][1:]
+    wanted = [field.name for field in layouts[-1].fields]
+    assert declared[: len(wanted)] == wanted
+    for layout in layouts:
+        assert [field.name for field in layout.fields] == wanted[: len(layout.fields)]

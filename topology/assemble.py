@@ -1,0 +1,83 @@
+"""Sources to a topology. What reads a table is imported when there is such a table: start-up time is a feature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..parsers.acpi import Raw, Table
+from ..parsers.sources import Inputs, read_sources
+from .builder import TopologyBuilder
+from .model import Source
+from .topology import Topology
+
+
+def load_topology(paths: Sequence[str]) -> Topology:
+    """Read files, folders, `/sys` trees or `live`, and return what they say together.
+
+    Raises:
+        ParseError: one of them cannot be opened, or none holds anything of use.
+    """
+    return assemble(read_sources(paths))
+
+
+def assemble(inputs: Inputs) -> Topology:
+    """Return the topology that the given inputs describe."""
+    builder = TopologyBuilder()
+    builder.findings.extend(inputs.findings)
+    # PCI first: VT-d scopes lead through its bridges. MCFG last: it only adds segments that nothing else speaks of.
+    if inputs.pci:
+        _add_pci(builder, inputs)
+    for table in inputs.tables:
+        builder.findings.extend(table.findings)
+        used = table.signature in USED and not isinstance(table.body, Raw)
+        builder.sources.append(Source(table.source, table.signature, table.size, used))
+        _add_table(builder, table)
+    for tree in inputs.trees:
+        from .from_devicetree import add_devicetree
+
+        builder.sources.append(Source(tree.source, "devicetree", tree.size))
+        add_devicetree(builder, tree)
+    for table in inputs.tables:
+        if table.signature == "MCFG":
+            _add_segments(builder, table)
+    if inputs.pci:
+        from .from_pci import add_function_segments
+
+        add_function_segments(builder)
+    return Topology(builder, inputs.passed_over)
+
+
+USED = ("DMAR", "IORT", "MCFG")
+"""Signatures of the tables that go into a topology."""
+
+
+def _add_pci(builder: TopologyBuilder, inputs: Inputs) -> None:
+    from .from_pci import add_pci
+
+    for pci in inputs.pci:
+        builder.sources.append(Source(pci.source, "pci", pci.size))
+        add_pci(builder, pci)
+
+
+def _add_table(builder: TopologyBuilder, table: Table) -> None:
+    """Add a table that speaks of IOMMUs; a damaged one may have no body to add."""
+    if table.signature == "DMAR":
+        from ..parsers.acpi.dmar import Dmar
+        from .from_dmar import add_dmar
+
+        if isinstance(table.body, Dmar):
+            add_dmar(builder, table, table.body)
+    elif table.signature == "IORT":
+        from ..parsers.acpi.iort import Iort
+        from .from_iort import add_iort
+
+        if isinstance(table.body, Iort):
+            add_iort(builder, table, table.body)
+
+
+def _add_segments(builder: TopologyBuilder, table: Table) -> None:
+    from ..parsers.acpi.mcfg import Mcfg
+    from .from_pci import add_segments
+
+    if isinstance(table.body, Mcfg):
+        add_segments(builder, table, table.body)

@@ -1,0 +1,41 @@
+"""A topology as a table: one line for each ID that a device sends, columns parted by two spaces or more."""
+
+from __future__ import annotations
+
+from ...base import Origin, format_rid, printable
+from ..resolve import Route
+from ..topology import Topology
+from ..view import Attachment, attachments
+
+COLUMNS = ("DEVICE", "REQUESTER", "IOMMU", "ID", "MSI", "VERDICT", "BY")
+
+
+def draw_table(topology: Topology, *, provenance: bool = False) -> str:
+    """Return the table; with `provenance` a last column says where the last step is known from."""
+    rows = [(*COLUMNS, *(("FROM",) if provenance else ()))]
+    for one in attachments(topology):
+        rows += [_row(one, route, provenance) for route in one.routes]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines) + "\n"
+
+
+def _row(one: Attachment, route: Route, provenance: bool) -> tuple[str, ...]:  # noqa: FBT001
+    requester = "-"
+    if route.requester is not None:
+        is_pci = one.device.rid is not None
+        requester = format_rid(route.requester) if is_pci else f"0x{route.requester:x}"
+    stream = "-"
+    if route.stream is not None:
+        stream = f"0x{route.stream:x}" + (f"-0x{route.stream + route.count - 1:x}" if route.count > 1 else "")
+        stream += f"/0x{route.ignored_bits:x}" if route.ignored_bits else ""
+    msi = "-"
+    if route.msi_hops:
+        last = route.msi_hops[-1]
+        msi = last.target + ("" if last.target_id is None else f"=0x{last.target_id:x}")
+    rule = route.hops[-1].rule if route.hops else "-"
+    row = (printable(one.device.name), requester, route.iommu or "-", stream, msi, route.verdict, rule)
+    if not provenance:
+        return row
+    origin: Origin = route.hops[-1].origin if route.hops else one.device.origin
+    return (*row, printable(str(origin)))

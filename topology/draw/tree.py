@@ -1,0 +1,305 @@
+"""A topology as a tree: each IOMMU with what it controls, then what nothing controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ...base import Origin, printable
+from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
+from ..resolve import Route
+from ..topology import Topology
+from ..view import KINDS, Attachment, attachments, describe, short_origin, size
+
+BOLD, DIM, RED, GREEN, YELLOW, RESET = "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
+
+
+MEANINGS = {
+    "direct": "mapped one to one",
+    "mapped": "stays mapped",
+    "avoid": "not to be used",
+    "memory": "set aside",
+}
+
+INTERRUPT_SOURCES = ("pmcg", "iwb")
+"""Kinds of devices that write interrupt messages and nothing else."""
+
+MOST_IDS = 12
+"""IDs of one device that are listed in its line; `who` lists all."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line of the tree: a name, words about it, where it is known from, and the lines below it."""
+
+    name: str
+    text: str = ""
+    origin: Origin | None = None
+    colour: str = ""
+    children: list[_Line] = field(default_factory=list)
+
+
+def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = False) -> str:
+    """Return the tree.
+
+    Args:
+        topology: what to draw.
+        provenance: end each line with the file, table and offset that it is known from.
+        colour: use ANSI colours; without them the text is the same.
+    """
+    attached = attachments(topology)
+    lines = [_unit_line(topology, unit, attached) for unit in topology.iommus.values()]
+    lines += _uncontrolled(topology, attached)
+    if loose := [region for region in topology.reserved if not _region_units(region, attached)]:
+        lines.append(_Line("reserved memory", children=[_region_line(region) for region in loose]))
+    if topology.msi_controllers:
+        controllers = [
+            _Line(one.name, one.kind + ("" if one.base is None else f", at 0x{one.base:x}"), one.origin)
+            for one in topology.msi_controllers.values()
+        ]
+        lines.append(_Line("MSI controllers", children=controllers))
+    out = [_summary(topology)]
+    for line in lines:
+        out.append("")
+        out += _render(line, "", "", provenance, colour)
+    return "\n".join(out) + "\n"
+
+
+def _summary(topology: Topology) -> str:
+    """Say what was read, and what it says of the whole machine."""
+    tables = [source.kind for source in topology.sources if source.used and source.kind != "pci"]
+    functions = sum(len(pci.functions) for pci in topology.pci)
+    words = [*tables, *([f"{functions} PCI function{'' if functions == 1 else 's'}"] if functions else [])]
+    text = "read: " + (", ".join(words) or "nothing that speaks of IOMMUs")
+    facts = [
+        fact.name if fact.value is True else f"no {fact.name}" if fact.value is False else f"{fact.name} {fact.value}"
+        for fact in topology.facts
+    ]
+    return text + ("\nmachine: " + ", ".join(facts) if facts else "")
+
+
+def _unit_line(topology: Topology, unit: Iommu, attached: list[Attachment]) -> _Line:
+    """Return an IOMMU with all that belongs to it."""
+    words = [KINDS.get(unit.kind, unit.kind)]
+    if unit.segment is not None:
+        words.append(f"segment {unit.segment:04x}")
+    if unit.base is not None:
+        words.append(f"registers 0x{unit.base:x}" + (f" + {size(unit.size)}" if unit.size else ""))
+    words += _property_words(unit.properties)
+    if not unit.enabled:
+        words.append("NOT ENABLED")
+    line = _Line(unit.name, ", ".join(words), unit.origin, BOLD + (GREEN if unit.enabled else YELLOW))
+    if unit.interrupts:
+        line.children.append(_Line("interrupts", _interrupt_words(unit.interrupts)))
+    line.children += [_map_line(one) for one in topology.maps if one.target == unit.name and _is_range(topology, one)]
+    line.children += _nest(topology, unit.name, [one for one in attached if unit.name in one.units])
+    line.children += [
+        _region_line(region) for region in topology.reserved if unit.name in _region_units(region, attached)
+    ]
+    line.children += [
+        _Line("unresolved scope", f"{_path(scope.start_bus, scope.path)}: {scope.reason}", scope.origin, YELLOW)
+        for scope in topology.unresolved
+        if scope.owner == unit.name
+    ]
+    return line
+
+
+def _property_words(properties: tuple[Property, ...]) -> list[str]:
+    return [name if value is True else f"{name} {value}" for name, value in properties if value is not False]
+
+
+def _interrupt_words(interrupts: tuple[Interrupt, ...]) -> str:
+    """Say a unit's interrupts; runs of numbered ones (`context 0` to `context 15`) are said in one piece."""
+    words: list[str] = []
+    index = 0
+    while index < len(interrupts):
+        first = interrupts[index]
+        stem = first.purpose.rpartition(" ")[0]
+        last = index
+        while stem and last + 1 < len(interrupts) and _continues(interrupts[last], interrupts[last + 1], stem):
+            last += 1
+        text = f"{first.purpose} {first.number}"
+        if last > index:
+            end = interrupts[last]
+            text = f"{first.purpose}-{end.purpose.rpartition(' ')[2]} {first.number}-{end.number}"
+        words.append(text + (f" {first.trigger}" if first.trigger else ""))
+        index = last + 1
+    return ", ".join(words)
+
+
+def _continues(one: Interrupt, other: Interrupt, stem: str) -> bool:
+    return other.purpose.rpartition(" ")[0] == stem and other.number == one.number + 1 and other.trigger == one.trigger
+
+
+def _is_range(topology: Topology, one: IdMap) -> bool:
+    """Tell whether a map is to be shown by itself: ranges and catch-alls are, single functions stand as devices."""
+    return one.carries != "msi" and one.source in topology.roots and (one.length > 1 or one.single)
+
+
+def _map_line(one: IdMap) -> _Line:
+    """Return the line of a map of requester IDs."""
+    if one.fallback:
+        return _Line(one.source, "every function that no other unit names", one.origin)
+    if one.single:
+        return _Line(one.source, f"every requester ID → {_stream(one.output)}", one.origin)
+    last = one.base + one.length - 1
+    text = f"requester IDs 0x{one.base:04x}-0x{last:04x}"
+    if one.covers:
+        text += f" behind {one.covers}"
+    if one.output is None:
+        text += " → no ID"
+    elif one.output != one.base:
+        text += f" → 0x{one.output:x}-0x{one.output + one.length - 1:x}"
+    if one.mask & 0xFFFF != 0xFFFF:  # noqa: PLR2004 - requester IDs have 16 bits
+        text += f" (of which the bits 0x{one.mask & 0xFFFF:04x} count)"
+    return _Line(one.source, text, one.origin)
+
+
+def _nest(topology: Topology, unit: str, attached: list[Attachment]) -> list[_Line]:
+    """Return the lines of a unit's devices; functions behind a bridge stand below it when both are the unit's."""
+    lines: dict[str, _Line] = {}
+    tops = []
+    for one in attached:
+        line = _device_line(one, unit)
+        lines[one.device.name] = line
+        parent = _parent(topology, one)
+        if parent is not None and parent in lines:
+            lines[parent].children.append(line)
+        else:
+            tops.append(line)
+    return tops
+
+
+def _parent(topology: Topology, one: Attachment) -> str | None:
+    """Return the address of the bridge that a function is behind."""
+    if one.device.segment is None or one.device.rid is None:
+        return None
+    known = topology.function(one.device.segment, one.device.rid)
+    bridge = known[0].parent(known[1]) if known else None
+    return bridge.address if bridge else None
+
+
+def _device_line(one: Attachment, unit: str) -> _Line:
+    """Return the line of a device: its IDs at the unit first, then what it is."""
+    routes = [route for route in one.routes if route.verdict == "controlled" and route.iommu == unit]
+    text = _words(_ids(routes), _msi_words(one), describe(one.device))
+    return _Line(one.device.name, text, routes[0].hops[-1].origin)
+
+
+def _words(*texts: str) -> str:
+    return ", ".join(text for text in texts if text)
+
+
+def _ids(routes: list[Route]) -> str:
+    """Say the IDs under which an IOMMU knows a device."""
+    found: dict[str, None] = {}
+    for route in routes:
+        if route.stream is None:
+            found["no ID"] = None
+            continue
+        text = f"0x{route.stream:x}"
+        if route.count > 1:
+            text += f"-0x{route.stream + route.count - 1:x}"
+        if route.ignored_bits:
+            text += f" (but for the bits 0x{route.ignored_bits:x})"
+        if route.bridge:
+            text += f" (by bridge {route.bridge})"
+        found[text] = None
+    texts = list(found)
+    if texts == ["no ID"]:
+        return "no ID"
+    shown = texts if len(texts) <= MOST_IDS else [*texts[:MOST_IDS], f"and {len(texts) - MOST_IDS} more"]
+    plural = len(texts) > 1 or any(route.count > 1 for route in routes)
+    return ("IDs " if plural else "ID ") + ", ".join(shown)
+
+
+def _stream(stream: int | None, count: int = 1) -> str:
+    if stream is None:
+        return "no ID"
+    return f"ID 0x{stream:x}" if count == 1 else f"IDs 0x{stream:x}-0x{stream + count - 1:x}"
+
+
+def _msi_words(one: Attachment) -> str:
+    """Say where a device's message-signalled interrupts go."""
+    if one.msi is None:
+        return ""
+    target, identifier = one.msi
+    return f"MSI {target}" + ("" if identifier is None else f" 0x{identifier:x}")
+
+
+def _uncontrolled(topology: Topology, attached: list[Attachment]) -> Iterator[_Line]:
+    """Return the groups of devices that no IOMMU is known to control."""
+    silent = [one for one in attached if one.device.kind in INTERRUPT_SOURCES]
+    if silent:
+        lines = [
+            _Line(one.device.name, _words(describe(one.device), _msi_words(one)), one.device.origin) for one in silent
+        ]
+        yield _Line("interrupt sources", children=lines)
+    groups = (
+        ("no-iommu", "NO IOMMU", RED),
+        ("disabled", "IOMMU NOT ENABLED", RED),
+        ("unresolved", "cannot be told", YELLOW),
+    )
+    for verdict, title, colour in groups:
+        found = [
+            one
+            for one in attached
+            if not one.units and one.routes[0].verdict == verdict and one.device.kind not in INTERRUPT_SOURCES
+        ]
+        if not found:
+            continue
+        line = _Line(title, children=[], colour=BOLD + colour)
+        for one in found:
+            text = _words(describe(one.device), one.routes[0].reason, _msi_words(one))
+            line.children.append(_Line(one.device.name, text, one.device.origin))
+        yield line
+    bare = [root for root in topology.roots.values() if not _has_unit(topology, root.name) and root.enabled]
+    if bare:
+        text = "no IOMMU for its requester IDs"
+        yield _Line("PCI roots without IOMMU", children=[_Line(root.name, text, root.origin) for root in bare])
+
+
+def _has_unit(topology: Topology, root: str) -> bool:
+    """Tell whether any map of a root leads to an IOMMU."""
+    return any(one.target in topology.iommus for one in topology.maps_from(root))
+
+
+def _region_line(region: ReservedRegion) -> _Line:
+    """Return the line of a reserved region."""
+    words = [f"0x{region.start:x}-0x{region.start + region.length - 1:x} ({size(region.length)})", region.kind]
+    words.append(MEANINGS[region.meaning])
+    if region.physical is not None:
+        words.append(f"physical 0x{region.physical:x}")
+    if region.devices:
+        words.append("for " + " ".join(region.devices))
+    words += [f"for {stream.iommu} {_stream(stream.base, stream.length)}" for stream in region.streams]
+    words += _property_words(region.properties)
+    return _Line("reserved", _words(*words), region.origin, YELLOW)
+
+
+def _region_units(region: ReservedRegion, attached: list[Attachment]) -> set[str]:
+    """Return the IOMMUs that a region concerns."""
+    units = {stream.iommu for stream in region.streams}
+    if region.devices:
+        units |= {unit for one in attached if one.device.name in region.devices for unit in one.units}
+    return units
+
+
+def _path(bus: int, path: tuple[tuple[int, int], ...]) -> str:
+    return f"bus {bus:02x}, path " + "/".join(f"{device:02x}.{function:x}" for device, function in path)
+
+
+def _render(line: _Line, lead: str, below: str, provenance: bool, colour: bool) -> Iterator[str]:  # noqa: FBT001
+    """Yield the text of a line and of those below it."""
+    paint = colour and line.colour
+    text = f"{lead}{line.colour if paint else ''}{printable(line.name)}{RESET if paint else ''}"
+    if line.text:
+        text += f"  {printable(line.text)}"
+    if provenance and line.origin is not None:
+        where = printable(short_origin(line.origin))
+        text += f"  {DIM if colour else ''}[{where}]{RESET if colour else ''}"
+    yield text
+    for index, child in enumerate(line.children):
+        last = index == len(line.children) - 1
+        branch, trunk = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        yield from _render(child, below + branch, below + trunk, provenance, colour)

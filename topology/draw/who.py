@@ -1,0 +1,128 @@
+"""Answers about one device, ID or address, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ...base import Origin, format_rid, printable
+from ..query import Answer, Place
+from ..resolve import Hop, Route, Sender
+from ..view import describe, short_origin, size
+from .json import origin_object, region_object, route_object
+
+VERDICTS = {
+    "controlled": "",
+    "no-iommu": "no IOMMU: it reaches all of memory",
+    "disabled": "its IOMMU is not enabled: it reaches all of memory",
+    "unresolved": "this cannot be told",
+}
+
+
+def draw_answer(answer: Answer) -> str:
+    """Return what is known of a device, each step with its place in the sources."""
+    lines = [f"{answer.device.name}  {describe(answer.device)}".rstrip()]
+    if not answer.listed:
+        lines.append("  no source lists this function; this is what becomes of its ID")
+    for route in answer.routes:
+        lines += _route_lines(answer, route)
+    for unit, stream, names in answer.sharers:
+        lines.append(f"  ID 0x{stream:x} of {unit} is shared with {', '.join(names)}: they cannot be told apart by it")
+    if msi := answer.routes[0].msi_hops:
+        lines.append("  its message-signalled interrupts")
+        lines += [_hop_line(hop) for hop in msi]
+    for region in answer.reserved:
+        extent = f"0x{region.start:x}-0x{region.start + region.length - 1:x} ({size(region.length)})"
+        lines.append(f"  reserved memory {extent}, {region.kind}, {region.meaning}{_where(region.origin)}")
+    return "\n".join(printable(line) for line in lines) + "\n"
+
+
+def _route_lines(answer: Answer, route: Route) -> list[str]:
+    """Return the lines of one route."""
+    sent = ""
+    if route.requester is not None:
+        is_pci = answer.device.rid is not None
+        number = f"requester ID 0x{route.requester:04x} ({format_rid(route.requester)})" if is_pci else (
+            f"ID 0x{route.requester:x}" + (f" to 0x{route.requester + route.count - 1:x}" if route.count > 1 else "")
+        )  # fmt: skip
+        sent = f"  {number}, {route.why}{_where(route.why_origin if is_pci else None)}"
+    lines = [sent] if sent else []
+    lines += [_hop_line(hop) for hop in route.hops]
+    if route.ignored_bits:
+        lines.append(f"       of this ID, the bits 0x{route.ignored_bits:x} are ignored")
+    if route.verdict != "controlled":
+        lines.append(f"    {VERDICTS[route.verdict]} ({route.reason})")
+    return lines
+
+
+def _hop_line(hop: Hop) -> str:
+    """Return the line of one step."""
+    identifier = "" if hop.target_id is None else f" ID 0x{hop.target_id:x}"
+    if hop.count > 1 and hop.target_id is not None:
+        identifier = f" IDs 0x{hop.target_id:x}-0x{hop.target_id + hop.count - 1:x}"
+    return f"    → {hop.target}{identifier}, by {hop.rule}{_where(hop.origin)}"
+
+
+def _where(origin: Origin | None) -> str:
+    return f"  [{short_origin(origin)}]" if origin is not None and origin.source else ""
+
+
+def draw_senders(iommu: str, stream: int, found: list[Sender]) -> str:
+    """Return who sends an ID to an IOMMU."""
+    lines = [f"ID 0x{stream:x} of {iommu}" + ("" if found else "  nobody that the sources speak of sends it")]
+    for sender in found:
+        words = describe(sender.device) if sender.device is not None else "no source lists this function"
+        lines.append(f"  {sender.name}  {words}".rstrip())
+        if sender.route.bridge:
+            lines.append(f"    {sender.route.why}{_where(sender.route.why_origin)}")
+        lines += [_hop_line(hop) for hop in sender.route.hops]
+    if len(found) > 1:
+        lines.append(f"  these {len(found)} cannot be told apart by this ID")
+    return "\n".join(printable(line) for line in lines) + "\n"
+
+
+def draw_places(address: int, found: list[Place]) -> str:
+    """Return what an address falls in."""
+    lines = [f"0x{address:x}" + ("" if found else "  nothing that the sources speak of")]
+    lines += [f"  {place.name}, {place.extent}{_where(place.origin)}" for place in found]
+    return "\n".join(printable(line) for line in lines) + "\n"
+
+
+def answer_json(answer: Answer) -> str:
+    """Return what is known of a device as JSON."""
+    return _dump(
+        {
+            "device": answer.device.name,
+            "listed": answer.listed,
+            "properties": dict(answer.device.properties),
+            "routes": [route_object(route) for route in answer.routes],
+            "reserved": [region_object(region) for region in answer.reserved],
+            "sharers": [
+                {"iommu": unit, "id": stream, "devices": list(names)} for unit, stream, names in answer.sharers
+            ],
+        }
+    )
+
+
+def senders_json(iommu: str, stream: int, found: list[Sender]) -> str:
+    """Return who sends an ID as JSON."""
+    senders = [{"name": one.name, "listed": one.device is not None, "route": route_object(one.route)} for one in found]
+    return _dump({"iommu": iommu, "id": stream, "senders": senders})
+
+
+def places_json(address: int, found: list[Place]) -> str:
+    """Return what an address falls in as JSON."""
+    places = [
+        {
+            "name": one.name,
+            "start": f"0x{one.start:x}",
+            "length": f"0x{one.length:x}",
+            "origin": origin_object(one.origin),
+        }
+        for one in found
+    ]
+    return _dump({"address": f"0x{address:x}", "places": places})
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1) + "\n"

@@ -1,0 +1,304 @@
+"""Follows IDs through a topology: from a device to its IOMMU, and from an ID at an IOMMU back to devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ..base import Origin, format_pci_address, format_rid, parse_pci_address
+from ..parsers.pci import PciFunction
+from .aliases import OWN, Requester, requesters
+from .model import Carries, Device, IdMap, PciRoot
+from .topology import Topology
+
+INCLUDE_ALL = "INCLUDE_PCI_ALL"
+MAX_RID = 0xFFFF
+NO_MAP = "no source names an IOMMU for it"
+
+Verdict = Literal["controlled", "no-iommu", "disabled", "unresolved"]
+"""`controlled`: the IOMMU is known. `no-iommu`: nothing stands between the device and memory. `disabled`: the source
+names an IOMMU and says that it is not in use. `unresolved`: what is needed to tell is not in the sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step of an ID: from `source` with `source_id`, by a map, to `target` with `target_id`.
+
+    `count` IDs in a row take the same step.
+    """
+
+    source: str
+    source_id: int | None
+    target: str
+    target_id: int | None
+    rule: str
+    origin: Origin
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What becomes of one ID that a device sends.
+
+    Attributes:
+        requester: the requester ID, or the component's own ID; None for a device that has none.
+        why: why the device sends this ID.
+        why_origin: where that is known from.
+        bridge: address of the bridge that puts this ID in place of the device's own; empty when none does.
+        verdict: see `Verdict`.
+        iommu: name of the IOMMU; of the possible ones the first when unresolved.
+        stream: the ID at the IOMMU; None when it knows no IDs.
+        count: number of IDs in a row that the route is for, from `requester` and `stream`.
+        ignored_bits: bits of `stream` that the IOMMU ignores.
+        hops: the way to the IOMMU.
+        msi_hops: the way of message-signalled interrupts to their controller.
+        reason: why there is no IOMMU, or why it cannot be told.
+    """
+
+    requester: int | None
+    why: str
+    why_origin: Origin | None
+    verdict: Verdict
+    iommu: str | None
+    stream: int | None
+    count: int = 1
+    ignored_bits: int = 0
+    hops: tuple[Hop, ...] = ()
+    msi_hops: tuple[Hop, ...] = ()
+    reason: str = ""
+    bridge: str = ""
+
+
+def routes(topology: Topology, device: Device) -> list[Route]:
+    """Return what becomes of every ID that a device sends; at least one route."""
+    if device.segment is not None and device.rid is not None:
+        known = topology.function(device.segment, device.rid)
+        sent = requesters(*known) if known else [Requester(device.rid, OWN)]
+        physical = _physical_rid(known[1]) if known else None
+        return [replace(_segment_route(topology, device.segment, one, physical), bridge=one.bridge) for one in sent]
+    maps = topology.maps_from(device.name)
+    starts = [one for one in maps if one.carries != "msi"]
+    if not starts:
+        msi = _msi_hops(topology, device.name, None)
+        return [Route(None, "", None, "no-iommu", None, None, msi_hops=msi, reason=NO_MAP)]
+    return [_component_route(topology, device, one) for one in starts]
+
+
+def route_rid(topology: Topology, segment: int, rid: int) -> Route:
+    """Return what becomes of a requester ID of a segment, whether or not a function with it is known."""
+    return _segment_route(topology, segment, Requester(rid, OWN), None)
+
+
+def route_root_rid(topology: Topology, root: PciRoot, rid: int) -> Route:
+    """Return what becomes of a requester ID at one root; for roots whose segment nobody tells."""
+    return _root_route(topology, [root], Requester(rid, OWN), None, format_rid(rid))
+
+
+def match(maps: list[IdMap], number: int, purpose: Carries) -> IdMap | None:
+    """Return the map that takes an ID: the first that holds it, fallbacks last.
+
+    The last ID of a range that gives way (`tentative_last`) goes to a later range that begins with it, as Linux reads
+    an IORT.
+    """
+    held = None
+    for one in maps:
+        if one.carries not in (purpose, "both") or one.fallback:
+            continue
+        if one.single:
+            return one
+        masked = number & one.mask
+        if not one.base <= masked < one.base + one.length:
+            continue
+        if held is not None:
+            if masked == one.base:
+                return one
+            continue
+        if one.tentative_last and masked == one.base + one.length - 1:
+            held = one
+            continue
+        return one
+    return held or next((one for one in maps if one.fallback and one.carries in (purpose, "both")), None)
+
+
+def apply(one: IdMap, number: int | None) -> int | None:
+    """Return what an ID becomes by a map that holds it."""
+    if one.output is None:
+        return None
+    return one.output if one.single or number is None else one.output + (number & one.mask) - one.base
+
+
+def _physical_rid(function: PciFunction) -> int | None:
+    """Return the requester ID of the physical function that a virtual function belongs to."""
+    address = parse_pci_address(function.physfn or "")
+    return address[1] if address else None
+
+
+def _segment_route(topology: Topology, segment: int, requester: Requester, physical: int | None) -> Route:
+    """Follow one requester ID of a segment."""
+    rid = requester.rid
+    roots = topology.segment_roots(segment, rid >> 8)
+    name = format_pci_address(segment, rid)
+    if not roots and any(root.segment is None for root in topology.roots.values()):
+        reason = "no source says which PCI host has which segment; name the host and the function, as HOST/bb:dd.f"
+        return Route(rid, requester.why, requester.origin, "unresolved", None, None, reason=reason)
+    route = _root_route(topology, roots, requester, physical, name)
+    if route.verdict == "no-iommu" or (route.hops and route.hops[0].rule == INCLUDE_ALL):
+        reason = _open_scopes(topology, segment, rid)
+        if reason:
+            return replace(route, verdict="unresolved", stream=None, hops=(), reason=reason)
+    return route
+
+
+def _root_route(
+    topology: Topology, roots: list[PciRoot], requester: Requester, physical: int | None, name: str
+) -> Route:
+    """Follow one requester ID from the first of the roots that has a map for it."""
+    rid = requester.rid
+    found = None
+    for root in roots:
+        maps = topology.maps_from(root.name)
+        found = match(maps, rid, "dma")
+        if physical is not None and (found is None or found.fallback):
+            # VT-d scopes name physical functions only; their virtual functions follow them.
+            found = match(maps, physical, "dma")
+        if found is not None:
+            name = root.name
+            break
+    start = name if found else roots[0].name if roots else name
+    msi = _msi_hops(topology, start, rid)
+    if found is None or found.target is None:
+        reason = _why_none(topology, rid, found, roots)
+        return Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi, reason=reason)
+    begun = Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi)
+    return _finish(topology, begun, name, found)
+
+
+def _component_route(topology: Topology, device: Device, first: IdMap) -> Route:
+    """Follow one map of a device that is no PCI function."""
+    number = None if first.single else first.base
+    # Of a range, nothing says which ID the device takes, so none for its interrupts either.
+    msi = _msi_hops(topology, device.name, number) if first.length == 1 else ()
+    route = Route(number, first.rule, first.origin, "no-iommu", None, None, first.length, msi_hops=msi)
+    if first.target is None:
+        return replace(route, reason="the map leads to no unit")
+    return _finish(topology, route, device.name, first)
+
+
+def _finish(topology: Topology, begun: Route, start: str, first: IdMap) -> Route:
+    """Walk on from the first map until an IOMMU is reached, and complete the route."""
+    hops: list[Hop] = []
+    current: IdMap | None = first
+    place, identifier = start, begun.requester
+    seen = set()
+    while current is not None and current.target is not None:
+        if (place, identifier) in seen:
+            return replace(begun, hops=tuple(hops), reason="the maps lead in a circle")
+        seen.add((place, identifier))
+        after = apply(current, identifier)
+        hops.append(Hop(place, identifier, current.target, after, current.rule, current.origin, begun.count))
+        place, identifier = current.target, after
+        if place in topology.iommus:
+            enabled = topology.iommus[place].enabled
+            return replace(
+                begun,
+                verdict="controlled" if enabled else "disabled",
+                iommu=place,
+                stream=after,
+                ignored_bits=current.ignored_bits,
+                hops=tuple(hops),
+                reason="" if enabled else f"{place} is not enabled, so accesses are not translated",
+            )
+        current = match(topology.maps_from(place), identifier or 0, "dma")
+    return replace(begun, hops=tuple(hops), reason=f"the maps lead to {place}, and to no IOMMU")
+
+
+def _msi_hops(topology: Topology, start: str, number: int | None) -> tuple[Hop, ...]:
+    """Walk from a root or device to an MSI controller."""
+    hops = []
+    place, identifier = start, number
+    seen = set()
+    while (place, identifier) not in seen:
+        seen.add((place, identifier))
+        one = match(topology.maps_from(place), identifier or 0, "msi")
+        if one is None or one.target is None:
+            break
+        after = apply(one, identifier)
+        hops.append(Hop(place, identifier, one.target, after, one.rule, one.origin))
+        if one.target in topology.msi_controllers:
+            return tuple(hops)
+        place, identifier = one.target, after
+    return ()
+
+
+def _open_scopes(topology: Topology, segment: int, rid: int) -> str:
+    """Say which unresolved scopes may hold a requester ID that no resolved one holds; empty when none may."""
+    possible = []
+    for scope in topology.unresolved:
+        if scope.iommu is None or scope.segment != segment or rid >> 8 <= scope.start_bus:
+            continue
+        if scope.kind == "endpoint" and scope.path[-1] != (rid >> 3 & 0x1F, rid & 7):
+            continue
+        if scope.iommu not in possible:
+            possible.append(scope.iommu)
+    if not possible:
+        return ""
+    units = " or ".join(possible)
+    return f"it may be behind a bridge of a scope of {units}; give a PCI topology (pci.json, or a copy of /sys)"
+
+
+def _why_none(topology: Topology, rid: int, found: IdMap | None, roots: list[PciRoot]) -> str:
+    """Say why a requester ID has no IOMMU."""
+    if found is not None:
+        return "the map that takes its ID leads to no unit"
+    if roots:
+        return f"no map of {roots[0].name} takes requester ID 0x{rid:04x} ({format_rid(rid)})"
+    return "no source says anything of its PCI segment and bus" if topology.iommus else "the sources declare no IOMMU"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Something that sends a given ID to an IOMMU: a known device, or a requester ID of which no device is known."""
+
+    name: str
+    device: Device | None
+    route: Route
+
+
+def senders(topology: Topology, iommu: str, stream: int) -> list[Sender]:
+    """Return everything that reaches an IOMMU with a given ID, known devices first."""
+    found = []
+    for device in topology.devices.values():
+        for route in routes(topology, device):
+            if route.iommu == iommu and route.verdict in ("controlled", "disabled") and _carries(route, stream):
+                found.append(Sender(device.name, device, route))
+    for root, rid in _inverse(topology, iommu, stream):
+        if root.segment is None:
+            name, route = f"{root.name}/{format_rid(rid)}", route_root_rid(topology, root, rid)
+        else:
+            name, route = format_pci_address(root.segment, rid), route_rid(topology, root.segment, rid)
+        if name in topology.devices:
+            continue  # its routes have been looked at above
+        if route.iommu == iommu and _carries(route, stream) and all(name != sender.name for sender in found):
+            found.append(Sender(name, None, route))
+    return found
+
+
+def _carries(route: Route, stream: int) -> bool:
+    """Tell whether the IOMMU takes this ID for one of the route's."""
+    if route.stream is None:
+        return True
+    if route.count > 1:
+        return route.stream <= stream < route.stream + route.count
+    return (route.stream ^ stream) & ~route.ignored_bits == 0
+
+
+def _inverse(topology: Topology, iommu: str, stream: int) -> Iterator[tuple[PciRoot, int]]:
+    """Iterate over roots and requester IDs that some map would turn into this ID; a route has to confirm them."""
+    for root in topology.roots.values():
+        for one in topology.maps_from(root.name):
+            if one.target != iommu or one.output is None or one.carries == "msi" or one.single:
+                continue
+            rid = stream - one.output + one.base
+            if one.base <= rid < one.base + one.length and rid <= MAX_RID:
+                yield root, rid

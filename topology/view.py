@@ -1,0 +1,103 @@
+"""A topology arranged for people: what each IOMMU controls, and what none does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..base import Origin
+from .model import Device
+from .resolve import Route, routes
+from .topology import Topology
+
+KINDS = {
+    "vtd": "Intel VT-d",
+    "smmuv1": "Arm SMMUv1",
+    "smmuv2": "Arm SMMUv2",
+    "smmuv3": "Arm SMMUv3",
+    "riscv-iommu": "RISC-V IOMMU",
+    "virtio-iommu": "virtio-iommu",
+    "dart": "Apple DART",
+    "exynos-sysmmu": "Samsung System MMU",
+    "fsl-pamu": "Freescale PAMU",
+    "ipmmu": "Renesas IPMMU",
+    "mediatek-iommu": "MediaTek M4U",
+    "msm-iommu": "Qualcomm MSM IOMMU",
+    "omap-iommu": "TI OMAP IOMMU",
+    "qcom-iommu": "Qualcomm IOMMU",
+    "rockchip-iommu": "Rockchip IOMMU",
+    "sprd-iommu": "Spreadtrum IOMMU",
+    "sun50i-iommu": "Allwinner IOMMU",
+    "tegra-gart": "Nvidia Tegra GART",
+    "tegra-smmu": "Nvidia Tegra SMMU",
+    "xen-grant-dma": "Xen grant DMA",
+}
+"""Kinds of IOMMU as people call them; any other kind is its own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A device, and what becomes of each ID that it sends."""
+
+    device: Device
+    routes: tuple[Route, ...]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of the IOMMUs that control it."""
+        found = (route.iommu for route in self.routes if route.verdict == "controlled" and route.iommu)
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def msi(self) -> tuple[str, int | None] | None:
+        """The MSI controller and device ID of its interrupts, if the sources tell.
+
+        Interrupts of a function behind a bridge of conventional PCI carry the bridge's ID when that is of another bus
+        (the rule of Linux's `pci_msi_domain_get_msi_rid`).
+        """
+        chosen = self.routes[0]
+        for route in self.routes[1:]:
+            if self.device.rid is None or route.requester is None or chosen.requester is None:
+                continue
+            bus = chosen.requester >> 8
+            if self.device.rid >> 8 != bus or route.requester >> 8 != bus:
+                chosen = route
+        if not chosen.msi_hops:
+            return None
+        return chosen.msi_hops[-1].target, chosen.msi_hops[-1].target_id
+
+
+def attachments(topology: Topology) -> list[Attachment]:
+    """Return all devices with their routes: PCI functions by address, then the others in the order of the sources."""
+    devices = topology.devices.values()
+    functions = sorted(
+        (device for device in devices if device.rid is not None), key=lambda one: (one.segment or 0, one.rid or 0)
+    )
+    others = (device for device in devices if device.rid is None)
+    return [Attachment(device, tuple(routes(topology, device))) for device in (*functions, *others)]
+
+
+def describe(device: Device) -> str:
+    """Return a device's properties in a few words."""
+    properties = dict(device.properties)
+    words = []
+    if "id" in properties:
+        from ..parsers.pci.names import class_name
+
+        words.append(f"{properties.pop('id')} {class_name(int(str(properties.pop('class')), 16))}")
+    words += [name if value is True else f"{name} {value}" for name, value in properties.items() if value is not False]
+    if not device.enabled:
+        words.append("not enabled")
+    return ", ".join(words)
+
+
+def short_origin(origin: Origin) -> str:
+    """Return a place with the name of its file only, without the folders."""
+    return str(replace(origin, source=origin.source.rpartition("/")[2] or origin.source))
+
+
+def size(length: int) -> str:
+    """Return a number of bytes as people write it: the largest binary unit that divides it."""
+    for bits, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if length and not length & (1 << bits) - 1:
+            return f"{length >> bits} {unit}"
+    return f"{length} byte{'' if length == 1 else 's'}"
