@@ -32,5 +32,5 @@ class Origin:
         if self.offset is not None:
             inner += f"+0x{self.offset:x}"
         if self.length is not None:
-            inner += f" ({self.length} byte{'' if self.length == 1 else 's'})"
+            inner = f"{inner} ({self.length} byte{'' if self.length == 1 else 's'})".lstrip()
         return ": ".join(piece for piece in (place, inner) if piece)

@@ -1,4 +1,4 @@
-"""Tables to topology beside `iasl -d`, over the same files, each in one process; and what the derived fast path is worth.
+"""Tables to topology beside `iasl -d`, over the same files, each in one process; and what the fast path is worth.
 
 The files are those of the corpus where it is present beside the checkout, else the fixtures over and over: 500 in all.
 """

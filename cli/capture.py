@@ -59,7 +59,7 @@ def _files(inputs: Inputs, root: Path) -> Iterator[tuple[str, bytes]]:
         # Linux numbers the files when a signature comes several times: the name in /sys is kept.
         yield f"{Path(table.source).name}.bin", build_table(table)
     if inputs.trees:
-        yield "board.dtb", read_file(root / DEVICE_TREE)
+        yield "board.dtb", read_file(str(root / DEVICE_TREE))
     for pci in inputs.pci:
         from ..parsers.pci import build_pci
 

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the topology of the sources."""
-    from ..topology.assemble import load_topology
+    from ..topology.load import load_topology
 
     topology = load_topology(arguments.sources)
     if arguments.format == "json":

@@ -47,14 +47,13 @@ def _parser(command: str) -> argparse.ArgumentParser:
         prog="iommuman",
         description="Which IOMMU controls which DMA device, by which ID, and how do we know?",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
     )
-    parser.add_argument("--version", action="version", version=f"iommuman {_version(command)}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    # With prog given, argparse need not lay out a usage line, and import what that takes, for every command.
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, prog="iommuman")
     for name, text in COMMANDS.items():
-        sub = commands.add_parser(
-            name, help=text, description=text, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        sub = commands.add_parser(name, help=text, description=text, epilog=EPILOG, formatter_class=_formatter)
         if name == command:
             module = importlib.import_module(f".{name}", __package__)
             module.configure(sub)
@@ -62,13 +61,21 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _version(command: str) -> str:
-    """Return the installed version; it is only looked up when no command is given, since that takes time."""
-    if command:
-        return ""
-    from importlib.metadata import PackageNotFoundError, version
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Lay help out for 100 columns, or COLUMNS: asking the terminal costs an import of shutil for every command."""
+    columns = os.environ.get("COLUMNS", "")
+    return argparse.RawDescriptionHelpFormatter(prog, width=int(columns) if columns.isdigit() else 100)
 
-    try:
-        return version("iommuman")
-    except PackageNotFoundError:
-        return "(not installed)"
+
+class _Version(argparse.Action):
+    """Shows the installed version; looking it up takes as long as reading a table, so it is done when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("iommuman")
+        except PackageNotFoundError:
+            found = "(not installed)"
+        sys.stdout.write(f"iommuman {found}\n")
+        parser.exit()

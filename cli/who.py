@@ -31,16 +31,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _number(text: str) -> int:
-    """Return a number, decimal or with 0x; argparse turns the exception into a message."""
-    number = int(text, 0)
+    """Return a number, decimal or with 0x."""
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = -1
     if number < 0:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; write it in decimal, or in hexadecimal as 0x…")
     return number
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer the question."""
-    from ..topology.assemble import load_topology
+    from ..topology.load import load_topology
     from ..topology.query import TopologyError
 
     asks_device = arguments.sid is None and arguments.address is None
@@ -87,8 +90,8 @@ def _unit(topology: Topology, arguments: argparse.Namespace) -> str:
 
 
 def _senders(topology: Topology, unit: str, stream: int, as_json: bool) -> str:  # noqa: FBT001
-    from ..topology import senders
     from ..topology.draw import who
+    from ..topology.senders import senders
 
     found = senders(topology, unit, stream)
     return who.senders_json(unit, stream, found) if as_json else who.draw_senders(unit, stream, found)

@@ -2,6 +2,8 @@
 
 A source is a file (an ACPI table, the text of acpidump, a device tree, a PCI topology), a folder of these, a Linux
 `/sys` tree or a copy of one, or `live`, which is this machine's `/sys`.
+
+Every command imports this module, so it does without pathlib, which takes as long to import as a table to read.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import Finding, Origin
@@ -28,12 +29,12 @@ MAX_ENTRIES = 10_000
 """Most files of one folder that are looked at."""
 
 LIVE = "live"
-_SYS = Path("/sys")
-_TABLES = Path("firmware/acpi/tables")
-DEVICE_TREE = Path("firmware/fdt")
+_SYS = "/sys"
+_TABLES = "firmware/acpi/tables"
+DEVICE_TREE = "firmware/fdt"
 """Where Linux keeps the flattened device tree, below `/sys`."""
 
-_PCI = Path("bus/pci/devices")
+_PCI = "bus/pci/devices"
 
 
 @dataclass(slots=True)
@@ -84,9 +85,9 @@ def read_sources(paths: Sequence[str]) -> Inputs:
 
 def _read_path(path: str, inputs: Inputs) -> None:
     """Read one source that the user named."""
-    place = _SYS if path == LIVE and not Path(path).exists() else Path(path)
+    place = _SYS if path == LIVE and not os.path.exists(path) else path
     try:
-        mode = place.stat().st_mode
+        mode = os.stat(place).st_mode
     except (OSError, ValueError) as error:
         raise _cannot_open(path, error) from error
     if not stat.S_ISDIR(mode):
@@ -95,7 +96,7 @@ def _read_path(path: str, inputs: Inputs) -> None:
         except OSError as error:
             raise _cannot_open(path, error) from error
         _read_content(data, path, inputs)
-    elif any((place / part).exists() for part in (_TABLES, DEVICE_TREE, _PCI)):
+    elif any(os.path.exists(os.path.join(place, part)) for part in (_TABLES, DEVICE_TREE, _PCI)):
         _read_sys(place, inputs)
     else:
         _read_folder(place, inputs)
@@ -103,63 +104,79 @@ def _read_path(path: str, inputs: Inputs) -> None:
 
 def _cannot_open(path: str, error: Exception) -> ParseError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ParseError(Finding("SOURCE-OPEN", "error", Origin(path), f"this cannot be opened: {reason}"))
+    advice = "name a file or folder that is there and that may be read"
+    return ParseError(Finding("SOURCE-OPEN", "error", Origin(path), f"this cannot be opened: {reason}", advice=advice))
 
 
-def read_file(path: Path) -> bytes:
-    """Return the content of a regular file; of a larger one than is allowed, one byte too many."""
+def read_file(path: str, limit: int | None = None) -> bytes:
+    """Return the first `limit` bytes of a regular file; without a limit, one byte more than is allowed at most.
+
+    Raises:
+        OSError: the file cannot be read, or is a pipe, a socket, a device or a folder.
+    """
     # Without O_NONBLOCK, opening a named pipe that nobody writes to would hang.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "it is no regular file")
-        return file.read(MAX_FILE + 1)
+        return file.read(MAX_FILE + 1 if limit is None else limit)
 
 
-def _read_folder(folder: Path, inputs: Inputs) -> None:
+def _read_folder(folder: str, inputs: Inputs) -> None:
     """Read the files of a folder, in the order of their names; folders inside it are passed over."""
     for entry in _entries(folder, inputs):
-        if entry.is_dir():
-            inputs.passed_over.append((str(entry), "a folder"))
+        if os.path.isdir(entry):
+            inputs.passed_over.append((entry, "a folder"))
             continue
         _read_inner(entry, inputs)
 
 
-def _read_inner(entry: Path, inputs: Inputs) -> None:
+def _read_inner(entry: str, inputs: Inputs) -> None:
     """Read a file that the user did not name: what goes wrong with it does not stop the others."""
     try:
-        _read_content(read_file(entry), str(entry), inputs)
+        _read_content(read_file(entry), entry, inputs)
     except OSError as error:
-        inputs.passed_over.append((str(entry), error.strerror or str(error)))
+        inputs.passed_over.append((entry, error.strerror or str(error)))
     except ParseError as error:
         inputs.findings.append(error.finding)
 
 
-def _entries(folder: Path, inputs: Inputs) -> Iterator[Path]:
+def _entries(folder: str, inputs: Inputs) -> Iterator[str]:
     """Iterate over the entries of a folder in the order of their names, up to `MAX_ENTRIES`."""
     try:
         names = sorted(entry.name for entry in os.scandir(folder))
     except OSError as error:
-        inputs.passed_over.append((str(folder), error.strerror or str(error)))
+        inputs.passed_over.append((folder, error.strerror or str(error)))
         return
     if len(names) > MAX_ENTRIES:
-        text = f"only the first {MAX_ENTRIES} of {len(names)} files are looked at"
-        inputs.findings.append(Finding("SOURCE-MANY", "warning", Origin(str(folder)), text))
-    yield from (folder / name for name in names[:MAX_ENTRIES])
+        inputs.findings.append(
+            Finding(
+                "SOURCE-MANY",
+                "warning",
+                Origin(folder),
+                "the folder has too many entries",
+                found=str(len(names)),
+                expected=f"at most {MAX_ENTRIES}",
+                advice="only the first by name are looked at; name the others on their own",
+            )
+        )
+    yield from (os.path.join(folder, name) for name in names[:MAX_ENTRIES])
 
 
-def _read_sys(root: Path, inputs: Inputs) -> None:
+def _read_sys(root: str, inputs: Inputs) -> None:
     """Read the tables, the device tree and the PCI functions of a `/sys` tree."""
-    if (root / _TABLES).is_dir():
-        for entry in _entries(root / _TABLES, inputs):
-            if not entry.is_dir():  # `data` and `dynamic` hold no tables that speak of IOMMUs
+    if os.path.isdir(tables := os.path.join(root, _TABLES)):
+        for entry in _entries(tables, inputs):
+            if not os.path.isdir(entry):  # `data` and `dynamic` hold no tables that speak of IOMMUs
                 _read_inner(entry, inputs)
-    if (root / DEVICE_TREE).exists():
-        _read_inner(root / DEVICE_TREE, inputs)
-    if (root / _PCI).is_dir():
+    if os.path.exists(tree := os.path.join(root, DEVICE_TREE)):
+        _read_inner(tree, inputs)
+    if os.path.isdir(os.path.join(root, _PCI)):
+        from pathlib import Path
+
         from .pci import read_sysfs_pci
 
-        inputs.pci.append(read_sysfs_pci(root, str(root)))
+        inputs.pci.append(read_sysfs_pci(Path(root), root))
 
 
 def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
@@ -186,6 +203,8 @@ def _read_tree(data: bytes, name: str, inputs: Inputs) -> None:
 
 
 def _looks_like_pci(data: bytes) -> bool:
+    if data[:64].lstrip()[:1] != b"{":
+        return False
     from .pci import is_pci_file
 
     return is_pci_file(data)
@@ -222,16 +241,19 @@ def _read_acpidump(data: bytes, name: str, inputs: Inputs) -> None:
     dumped, findings = parse_acpidump(data, name)
     inputs.findings.extend(findings)
     for table in dumped:
-        if is_table(table.data):
-            inputs.tables.append(parse_table(table.data, name))
-        else:
+        if not is_table(table.data):
             inputs.passed_over.append((f"{name}:{table.line}", f"{table.name} is no table with a header"))
+            continue
+        try:
+            inputs.tables.append(parse_table(table.data, name))
+        except ParseError as error:  # too large: the other tables of the dump are read all the same
+            inputs.findings.append(error.finding)
 
 
 # Cheapest first; what a reader needs is imported when a file asks for it.
 _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str, Inputs], None]], ...] = (
     (_looks_like_tree, _read_tree),
-    (_looks_like_pci, _read_pci),
     (_looks_like_table, _read_table),
+    (_looks_like_pci, _read_pci),
     (_looks_like_acpidump, _read_acpidump),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .assemble import assemble, load_topology
+from .load import assemble, load_topology
 from .model import (
     Device,
     Fact,
@@ -16,7 +16,7 @@ from .model import (
     StreamRange,
     UnresolvedScope,
 )
-from .resolve import Hop, Route, Sender, route_rid, route_root_rid, routes, senders
+from .resolve import Hop, Route, route_rid, route_root_rid, routes
 from .topology import Topology
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "PciRoot",
     "ReservedRegion",
     "Route",
-    "Sender",
     "Source",
     "StreamRange",
     "Topology",
@@ -40,5 +39,4 @@ __all__ = [
     "route_rid",
     "route_root_rid",
     "routes",
-    "senders",
 ]

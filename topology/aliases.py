@@ -8,9 +8,12 @@ those of Linux's `pci_for_each_dma_alias`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..base import Origin
-from ..parsers.pci import PciFunction, PciTopology
+
+if TYPE_CHECKING:
+    from ..parsers.pci import PciFunction, PciTopology
 
 OWN = "its own"
 """Why a function sends the ID of its own address."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..base import Finding, Origin
-from ..parsers.pci import PciTopology
 from .model import (
     Device,
     Fact,
@@ -18,6 +18,9 @@ from .model import (
     Source,
     UnresolvedScope,
 )
+
+if TYPE_CHECKING:
+    from ..parsers.pci import PciTopology
 
 
 class TopologyBuilder:

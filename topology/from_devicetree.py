@@ -317,14 +317,18 @@ class _Reader:
                     self.add_own_msi(self.units.get(node) or self.device(node), route)
 
     def add_pci_msi(self, root: str, route: MsiRoute) -> None:
-        """Add the way of a root's interrupts: its `msi-map`, or the first `msi-parent`, which keeps the ID as it is."""
+        """Add the way of a root's interrupts: its `msi-map`, or the first `msi-parent`, which keeps the ID as it is.
+
+        A controller that takes no IDs, such as a GICv2m frame, has none at the end of the way.
+        """
         if route.table is not None:
             self.add_table(root, route.table, "msi")
             return
         entry = route.parents[0]
         name = None if entry.target is None else self.msi_controller(entry.target)
+        output = 0 if entry.target is None or _takes_device_ids(entry.target) else None
         self.builder.maps.append(
-            IdMap(root, name, 0, ALL_RIDS, 0, entry.origin, "msi-parent", "msi", cells=entry.cells)
+            IdMap(root, name, 0, ALL_RIDS, output, entry.origin, "msi-parent", "msi", cells=entry.cells)
         )
 
     def add_own_msi(self, source: str, route: MsiRoute) -> None:
@@ -381,6 +385,11 @@ class _Reader:
     def sender(self, node: Node) -> str:
         """Return the name under which a node sends IDs: of a host bridge its root."""
         return self.roots.get(node) or self.device(node)
+
+
+def _takes_device_ids(controller: Node) -> bool:
+    """Tell whether an MSI controller tells senders apart; early trees have an ITS without `#msi-cells`."""
+    return bool(controller.u32("#msi-cells")) or msi_controller_kind(controller) == "gic-its"
 
 
 def _ignored_bits(target: Node | None, cells: tuple[int, ...]) -> int:

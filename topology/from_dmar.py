@@ -2,15 +2,15 @@
 
 A unit's scopes name functions by a start bus and a path of (device, function) pairs. A path of one pair is an address;
 a longer one leads through bridges, whose secondary bus numbers only the machine's PCI topology tells (VT-d
-specification 4.1 §8.3.1). Units with INCLUDE_PCI_ALL take what no other unit of their segment names; Linux, as here,
-asks them last wherever they stand in the table.
+specification 4.1 §8.3.1). Units with INCLUDE_PCI_ALL take what no other unit of their segment names; Linux asks them
+last wherever they stand in the table, and so does this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..base import Finding, Origin, format_pci_address
 from ..parsers.acpi import Raw, Table
@@ -24,9 +24,11 @@ from ..parsers.acpi.dmar.names import (
     SCOPES,
     SIDP_FLAGS,
 )
-from ..parsers.pci import PciFunction
 from .builder import TopologyBuilder
 from .model import Device, Fact, IdMap, Iommu, Property, ReservedRegion, UnresolvedScope
+
+if TYPE_CHECKING:
+    from ..parsers.pci import PciFunction
 
 CLAUSE = "VT-d specification 4.1 §8.3.1"
 BRIDGE_CLASS = 0x06
@@ -37,8 +39,7 @@ Scoped = Drhd | Rmrr | Atsr | Satc | Sidp
 """The structures that end with device scopes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a scope leads: a PCI function, and what is known of it."""
 
     address: str
@@ -63,9 +64,11 @@ class _Reader:
 
     def run(self) -> None:
         self.add_facts()
-        for one in self.structures:
-            if isinstance(one, Drhd):
-                self.add_unit(one)
+        units = [(one, name) for one in self.structures if isinstance(one, Drhd) if (name := self.add_unit(one))]
+        # Linux puts each unit without INCLUDE_PCI_ALL at the front of its list (`dmar_register_drhd_unit`): of two
+        # that claim one device, the later in the table has it.
+        for unit, name in reversed(units):
+            self.add_scopes(unit, name)
         for one in self.structures:
             if isinstance(one, Rmrr):
                 self.add_reserved(one)
@@ -90,29 +93,36 @@ class _Reader:
         )
         self.builder.facts.extend(Fact(name, value, origin) for name, value in facts)
 
-    def add_unit(self, unit: Drhd) -> None:
-        """Add a unit, what its scopes name, and what INCLUDE_PCI_ALL leaves to it."""
+    def add_unit(self, unit: Drhd) -> str | None:
+        """Add a unit and return its name; None for one that cannot be used."""
         origin = self.table.origin(unit, unit.length)
         if not unit.register_base:
             self.report(
                 "DMAR-UNIT-BASE", "error", origin, "the unit has no registers", field="Register Base Address",
                 found="0", expected="the address of its register set", clause="VT-d specification 4.1 §8.3",
-                advice="it is left out, as Linux does ('Your BIOS is broken; DMAR reported at address 0')",
+                advice="it is left out (Linux uses no unit at all then: 'Your BIOS is broken; DMAR reported at "
+                "address 0')",
             )  # fmt: skip
-            return
-        if any(one.base == unit.register_base and one.segment == unit.segment and one.kind == "vtd"
-               for one in self.builder.iommus):  # fmt: skip
+            return None
+        if any(
+            one.base == unit.register_base and one.segment == unit.segment and one.kind == "vtd"
+            for one in self.builder.iommus
+        ):
             self.report(
                 "DMAR-UNIT-TWICE", "warning", origin, f"the unit at 0x{unit.register_base:x} is declared twice",
                 clause="VT-d specification 4.1 §8.3", advice="the second declaration is left out, as Linux does",
             )  # fmt: skip
-            return
+            return None
         name = self.builder.unique(f"vtd@{unit.register_base:x}")
         properties: tuple[Property, ...] = (("INCLUDE_PCI_ALL", True),) if unit.include_pci_all else ()
         self.builder.iommus.append(
             Iommu(name, "vtd", origin, unit.register_base, unit.register_bytes, unit.segment, properties=properties)
         )
-        root = self.builder.segment_root(unit.segment, origin)
+        return name
+
+    def add_scopes(self, unit: Drhd, name: str) -> None:
+        """Add what a unit's scopes name, and what INCLUDE_PCI_ALL leaves to it."""
+        root = self.builder.segment_root(unit.segment, self.table.origin(unit, unit.length))
         for scope in unit.scopes:
             self.add_scope(name, root, unit, scope)
         if unit.include_pci_all:

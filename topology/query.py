@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ..base import Finding, IommumanError, Origin, format_pci_address, parse_pci_address
 from .model import Device, PciRoot, ReservedRegion
-from .resolve import Route, route_root_rid, routes, senders
+from .resolve import Route, route_root_rid, routes
+from .senders import senders
 from .topology import Topology
 from .view import size
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..base import Finding
-from ..parsers.pci import PciFunction, PciTopology
 from .builder import TopologyBuilder
 from .model import (
     Device,
@@ -19,6 +18,9 @@ from .model import (
     Source,
     UnresolvedScope,
 )
+
+if TYPE_CHECKING:
+    from ..parsers.pci import PciFunction, PciTopology
 
 _Named = TypeVar("_Named", Iommu, PciRoot, MsiController)
 

@@ -8,19 +8,36 @@ declaration once, and the tests hold both to the same answers.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from construct import Bytes, Construct, FormatField, Renamed, Struct
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutField:
+class LayoutField(NamedTuple):
     """One declared field: its name in the specification's order, offset in the structure, and size in bytes."""
 
     name: str
     offset: int
     size: int
+
+
+class MisfitError(struct.error):
+    """A value that does not fit its field.
+
+    Attributes:
+        field: the field.
+        value: what it was to hold.
+        expected: what it can hold.
+        place: offset of the structure that the field is in, from the start of the table, once a record has set it.
+    """
+
+    def __init__(self, field: LayoutField, value: object, expected: str) -> None:
+        """Say which field it is."""
+        super().__init__(f"{field.name} is {value!r}, expected {expected}")
+        self.field = field
+        self.value = value
+        self.expected = expected
+        self.place = 0
 
 
 class Layout:
@@ -32,11 +49,11 @@ class Layout:
         size: its size in bytes.
     """
 
-    __slots__ = ("_codec", "declaration", "fields", "size")
+    __slots__ = ("_codec", "_codes", "declaration", "fields", "size")
 
     def __init__(self, declaration: Struct) -> None:
         """Derive the fast path of a declaration made of integers and byte strings only."""
-        codes = ["<"]
+        codes = []
         fields = []
         offset = 0
         for member in declaration.subcons:
@@ -48,7 +65,8 @@ class Layout:
         self.declaration = declaration
         self.fields = tuple(fields)
         self.size = offset
-        self._codec = struct.Struct("".join(codes))
+        self._codes = tuple(codes)
+        self._codec = struct.Struct("<" + "".join(codes))
 
     def read(self, data: bytes | memoryview, offset: int = 0) -> tuple[Any, ...]:
         """Return the fields' values, integers and bytes; the caller has checked that `size` bytes are there."""
@@ -58,9 +76,24 @@ class Layout:
         """Return the bytes of the given values, in the order of `fields`.
 
         Raises:
-            struct.error: a value does not fit its field.
+            MisfitError: a value does not fit its field. It is a struct.error.
         """
-        return self._codec.pack(*values)
+        try:
+            data = self._codec.pack(*values)
+        except struct.error:
+            data = b""
+        if not data or any(isinstance(value, bytes) for value in values):
+            self._check(values)  # `struct` cuts byte strings short, and fills them up
+        return data
+
+    def _check(self, values: tuple[object, ...]) -> None:
+        """Raise MisfitError about the first value that does not fit."""
+        for field, code, value in zip(self.fields, self._codes, values, strict=True):
+            if code.endswith("s"):
+                if not isinstance(value, bytes) or len(value) != field.size:
+                    raise MisfitError(field, value, f"{field.size} bytes")
+            elif not isinstance(value, int) or value < 0 or value >> 8 * field.size:
+                raise MisfitError(field, value, f"a number from 0 to 0x{(1 << 8 * field.size) - 1:x}")
 
 
 def _code(member: Construct) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 from construct import Bytes, Int8ul, Int16ul, Int64ul, Struct
 
 from .layout import Layout
-from .record import FieldValue, Raw, Record, Report
+from .record import FieldValue, Raw, Record, Report, record
 
 MCFG = Struct(
     "reserved" / Bytes(8),
@@ -26,7 +25,7 @@ ALLOCATION = Struct(
 CLAUSE = "PCI Firmware Specification 3.3 §4.1.2"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allocation(Record):
     """One window: `base_address` belongs to bus 0 of the segment, whatever `start_bus` is; `end_bus` is included."""
 
@@ -40,7 +39,7 @@ class Allocation(Record):
     reserved: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mcfg(Record):
     """The table after its header: the windows, and what is left over at the end."""
 
@@ -73,7 +72,7 @@ def read_mcfg(data: bytes, offset: int, report: Report) -> Mcfg:
     if left:
         rest = Raw(start + count * size, data[start + count * size :])
         report(
-            "MCFG-LENGTH", "error", rest.offset, left, f"{left} bytes after the last whole entry",
+            "MCFG-LENGTH", "error", rest.offset, left, "bytes follow the last whole entry", found=str(left),
             expected=f"entries of {size} bytes up to the end of the table", clause=CLAUSE,
             advice="they are kept and not used",
         )  # fmt: skip
@@ -82,5 +81,6 @@ def read_mcfg(data: bytes, offset: int, report: Report) -> Mcfg:
             report(
                 "MCFG-BUS-RANGE", "error", entry.offset + 10, 2, "the window ends before it begins", field="End Bus",
                 found=str(entry.end_bus), expected=f"at least the start bus, {entry.start_bus}", clause=CLAUSE,
+                advice="no bus is in the window",
             )  # fmt: skip
     return Mcfg.read(data, offset, allocations=entries, rest=rest)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 from ...base import Finding, Origin
 from ...base.findings import Severity
-from .layout import Layout
+from .layout import Layout, MisfitError
 
 Bits = Mapping[str, tuple[int, int]]
 """The named parts of a flags field: name to (lowest bit, number of bits)."""
@@ -34,7 +34,19 @@ class FieldValue(NamedTuple):
     bits: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+_Record = TypeVar("_Record")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def record(cls: type[_Record]) -> type[_Record]:
+    """Make a frozen, slotted dataclass that takes comparison and repr from `Record`.
+
+    What dataclass would write for each of the forty classes adds a tenth to the time that a command takes to start.
+    """
+    return dataclass(frozen=True, slots=True, eq=False, repr=False)(cls)
+
+
+@record
 class Record:
     """A structure of a table: `offset` is where it starts, in bytes from the start of the table.
 
@@ -58,17 +70,37 @@ class Record:
         """The layout of the fixed part."""
         return self.LAYOUT
 
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, one.name) for one in fields(self))
+
+    def __eq__(self, other: object) -> bool:
+        """Two records are equal when they are of one class and all their attributes are."""
+        return self._values() == other._values() if isinstance(other, type(self)) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Equal records have equal hashes."""
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        """Show all attributes, as dataclasses do."""
+        shown = (f"{one.name}={getattr(self, one.name)!r}" for one in fields(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def fixed(self) -> bytes:
         """Return the bytes of the fixed part."""
-        return self.layout.write(tuple(getattr(self, field.name) for field in self.layout.fields))
+        try:
+            return self.layout.write(tuple(getattr(self, field.name) for field in self.layout.fields))
+        except MisfitError as error:
+            error.place = self.offset
+            raise
 
     def fields(self) -> Iterator[FieldValue]:
         """Iterate over all fields of this record and of those inside it, in the order of the bytes."""
-        for field in self.layout.fields:
-            value = getattr(self, field.name)
-            bits = self.BITS.get(field.name, {})
+        for declared in self.layout.fields:
+            value = getattr(self, declared.name)
+            bits = self.BITS.get(declared.name, {})
             parts = tuple((name, value >> low & (1 << width) - 1) for name, (low, width) in bits.items())
-            yield FieldValue(self.offset + field.offset, field.size, self.NAME, field.name, value, parts)
+            yield FieldValue(self.offset + declared.offset, declared.size, self.NAME, declared.name, value, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +123,11 @@ class Raw:
         """Iterate over the one field that this is."""
         if self.data:
             yield FieldValue(self.offset, len(self.data), self.name, "data", self.data)
+
+
+def shown(text: str, most: int = 64) -> str:
+    """Return text of the input in quotes, cut to what a sentence can hold."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r} and {len(text) - most} characters more"
 
 
 class Report:

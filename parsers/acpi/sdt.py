@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from construct import Bytes, Int8ul, Int32ul, Struct
 
 from .layout import Layout
-from .record import Record
+from .record import Record, record
 
 SDT_HEADER = Struct(
     "signature" / Bytes(4),
@@ -23,7 +22,7 @@ SDT_HEADER = Struct(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SdtHeader(Record):
     """The 36-byte header: `length` counts the whole table in bytes; the identifiers are bytes, often space padded."""
 

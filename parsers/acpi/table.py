@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from ...base import Finding, Origin
 from ..errors import ParseError
+from .layout import MisfitError
 from .record import FieldValue, Raw, Record, Report
 from .sdt import SdtHeader, checksum
 
@@ -74,9 +74,12 @@ def is_table(data: bytes) -> bool:
     if len(data) < HEADER_SIZE:
         return False
     signature, length, revision = data[:4], int.from_bytes(data[4:8], "little"), data[8]
-    plausible = all(byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_!" for byte in signature)
+    plausible = all(byte in _SIGNATURE for byte in signature)
     return plausible and signature not in _HEADERLESS and HEADER_SIZE <= length <= MAX_SIZE and revision < 32  # noqa: PLR2004
 
+
+_SIGNATURE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_!"
+"""What signatures are made of: `ASF!` and `iBFT` are two of the odd ones."""
 
 _HEADERLESS = (b"FACS", b"S3PT", b"CDAT")
 """Signatures of structures that have no table header (ACPI 6.5 §5.2.10)."""
@@ -122,7 +125,7 @@ def parse_table(data: bytes, source: str = "") -> Table:
     if report.suppressed:
         origin = Origin(source, report.signature)
         text = f"{report.suppressed} more findings are not listed"
-        findings.append(Finding("ACPI-MORE", "error", origin, text))
+        findings.append(Finding("ACPI-MORE", "error", origin, text, advice="mend those that are listed first"))
     return Table(source, header, body, data[size:], tuple(findings), size)
 
 
@@ -172,12 +175,17 @@ def build_table(table: Table) -> bytes:
     try:
         body = table.body.data if isinstance(table.body, Raw) else table.body.to_bytes()
         return table.header.fixed() + body + table.trailing
-    except struct.error as error:
-        raise ParseError(
-            Finding(
-                "ACPI-BUILD", "error", Origin(table.source, table.signature), f"a value does not fit its field: {error}"
-            )
-        ) from error
+    except MisfitError as error:
+        field = error.field
+        origin = Origin(table.source, table.signature, error.place + field.offset, field.size)
+        raise _misfit(origin, str(error.value), field=field.name, expected=error.expected) from error
+    except (ValueError, TypeError) as error:  # an object name that is no Latin-1, a path element over 255
+        raise _misfit(Origin(table.source, table.signature), str(error)) from error
+
+
+def _misfit(origin: Origin, found: str, **details: str) -> ParseError:
+    text, advice = "a value does not fit its field", "give the field a value that it can hold"
+    return ParseError(Finding("ACPI-BUILD", "error", origin, text, found=found, advice=advice, **details))
 
 
 def seal_table(table: Table) -> Table:

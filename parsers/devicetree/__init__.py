@@ -1,8 +1,8 @@
 """Device trees: flattened blobs, and what they say about IOMMUs.
 
 `read_devicetree` reads a blob into a `DeviceTree` of `Node` and `Property`; the other functions read the properties
-that matter for IOMMUs. They take the list that findings go to as their last argument, never fail on damaged input, and
-give records that say where they were read.
+that matter for IOMMUs. Those that can find something wrong take the list that findings go to; none fails on damaged
+input, and their records say where they were read.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pyfdt.pyfdt import FdtNode, FdtProperty  # type: ignore[import-untyped]
+from pyfdt.pyfdt import FdtNode, FdtProperty
 
 from ...base import Finding, Origin
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,15 @@ from .records import PCIE_TYPES, PciFunction, PciTopology, Resource
 FORMAT = "iommuman-pci"
 VERSION = 1
 MAX_BUS = 255
+MAX_NODE = (1 << 31) - 1
+MAX_FINDINGS = 1000
+"""Findings after which further entries that cannot be read are only counted."""
+MAX_SHOWN = 64
+"""Characters of a wrong value that a message repeats."""
+UNKNOWN = "unknown"
+ENTRY = "entry"
+
+_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,32}")
 
 
 def is_pci_file(data: bytes) -> bool:
@@ -30,98 +40,167 @@ def parse_pci(data: bytes, source: str = "") -> PciTopology:
     Raises:
         ParseError: the bytes are no JSON object of this format and version.
     """
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _refused(source, f"this is no JSON: {error}") from error
+    document = _document(data, source)
     if not isinstance(document, dict) or document.get("format") != FORMAT or document.get("version") != VERSION:
-        raise _refused(source, f"this is no JSON object with format {FORMAT!r} and version {VERSION}")
+        raise _refused(Origin(source), f"this is no JSON object with format {FORMAT!r} and version {VERSION}")
     entries = document.get("functions")
     if not isinstance(entries, list):
-        raise _refused(source, "the key 'functions' does not hold a list")
+        raise _refused(Origin(source), f"'functions' is {_shown(entries)}, expected a list")
     functions = []
     findings = []
+    wrong = 0
     for index, entry in enumerate(entries):
         origin = Origin(source, f"functions[{index}]")
         try:
             functions.append(_function(entry, origin))
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            text = f"no {error} in the entry" if isinstance(error, KeyError) else str(error)
-            findings.append(
-                Finding(
-                    "PCI-ENTRY",
-                    "error",
-                    origin,
-                    f"the function cannot be read: {text}",
-                    advice="it is left out; capture the topology again",
+        except _EntryError as error:
+            wrong += 1
+            if wrong <= MAX_FINDINGS:
+                findings.append(
+                    Finding(
+                        "PCI-ENTRY",
+                        "error",
+                        origin,
+                        "the function cannot be read",
+                        field=error.key,
+                        found=error.found,
+                        expected=error.expected,
+                        advice="it is left out; capture the topology again",
+                    )
                 )
-            )
+    if wrong > MAX_FINDINGS:
+        text = f"{wrong - MAX_FINDINGS} more functions that cannot be read are not listed"
+        findings.append(Finding("PCI-MORE", "error", Origin(source), text, advice="capture the topology again"))
     return PciTopology(tuple(functions), tuple(findings), source, len(data))
 
 
-def _refused(source: str, message: str) -> ParseError:
+def _document(data: bytes, source: str) -> object:
+    """Return what the JSON holds."""
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        origin, reason = Origin(source, line=error.lineno), f"{error.msg} at column {error.colno}"
+    except UnicodeDecodeError:
+        origin, reason = Origin(source), "it is not UTF-8 text"
+    except RecursionError:
+        origin, reason = Origin(source), "it is nested too deeply"
+    except ValueError:
+        origin, reason = Origin(source), "a number has too many digits"
+    raise _refused(origin, f"this is no JSON that can be read: {reason}")
+
+
+def _refused(origin: Origin, message: str) -> ParseError:
     advice = "write it with 'iommuman capture'"
-    return ParseError(Finding("PCI-FILE", "error", Origin(source), message, advice=advice))
+    return ParseError(Finding("PCI-FILE", "error", origin, message, advice=advice))
 
 
-def _function(entry: dict[str, Any], origin: Origin) -> PciFunction:
-    """Return the function of one entry; raises what Python raises when a value is of the wrong kind."""
-    address = parse_pci_address(entry["address"])
+class _EntryError(Exception):
+    """A value of an entry that cannot be: its key, and what was found and expected there, in words."""
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        super().__init__(key)
+        self.key = key
+        self.found = _shown(value)
+        self.expected = expected
+
+
+def _shown(value: object) -> str:
+    """Return a JSON value in so few words that a sentence can hold it."""
+    if value is None:
+        return "missing or null"
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+class _Object:
+    """A JSON object of an entry, read key by key."""
+
+    def __init__(self, value: object, key: str) -> None:
+        if not isinstance(value, dict):
+            raise _EntryError(key, value, "an object")
+        self.value: dict[str, Any] = value
+        self.path = f"{key}." if key != ENTRY else ""
+
+    def get(self, key: str, default: object = None) -> Any:
+        """Return the value of a key; null is as good as no key."""
+        value = self.value.get(key)
+        return default if value is None else value
+
+    def hexadecimal(self, key: str, bits: int, default: str | None = None) -> int:
+        """Return the value of a hexadecimal number of at most so many bits."""
+        text = self.get(key, default)
+        if not isinstance(text, str) or not _HEX.fullmatch(text) or int(text, 16) >> bits:
+            raise _EntryError(self.path + key, text, f"a hexadecimal number of {bits} bits, in quotes")
+        return int(text, 16)
+
+    def number(self, key: str, last: int, default: int | None = None) -> int:
+        """Return the value of a number from 0 to `last`."""
+        value = self.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= last:
+            raise _EntryError(self.path + key, value, f"a number from 0 to {last}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Return the value of a flag."""
+        value = self.get(key, default=False)
+        if not isinstance(value, bool):
+            raise _EntryError(self.path + key, value, "true or false")
+        return value
+
+    def text(self, key: str) -> str | None:
+        """Return a text, or None."""
+        value = self.get(key)
+        if value is not None and not isinstance(value, str):
+            raise _EntryError(self.path + key, value, "a text or null")
+        return value
+
+
+def _function(value: object, origin: Origin) -> PciFunction:
+    """Return the function of one entry; raises _EntryError when a value cannot be."""
+    entry = _Object(value, ENTRY)
+    text = entry.get("address")
+    address = parse_pci_address(text) if isinstance(text, str) else None
     if address is None:
-        raise ValueError(f"{entry['address']!r} is no PCI address")
-    secondary, subordinate = _buses(entry.get("bridge"))
-    pcie_type = entry.get("pcie_type")
-    if pcie_type is not None and pcie_type not in (*PCIE_TYPES.values(), "unknown"):
-        raise ValueError(f"{pcie_type!r} is no PCI Express type")
-    acs = entry.get("acs")
-    numa_node = entry.get("numa_node")
+        raise _EntryError("address", text, "a PCI address such as '0000:02:01.0'")
+    bridge = None if entry.get("bridge") is None else _Object(entry.get("bridge"), "bridge")
+    pcie_type = entry.text("pcie_type")
+    if pcie_type not in (*PCIE_TYPES.values(), UNKNOWN, None):
+        raise _EntryError("pcie_type", pcie_type, f"one of {', '.join(PCIE_TYPES.values())}, {UNKNOWN}, or null")
+    acs = None if entry.get("acs") is None else _Object(entry.get("acs"), "acs")
     return PciFunction(
         segment=address[0],
         rid=address[1],
         origin=origin,
-        vendor=_number(entry.get("vendor", "0xffff"), 16),
-        device=_number(entry.get("device", "0xffff"), 16),
-        class_code=_number(entry.get("class", "0x0"), 24),
-        header_type=int(entry.get("header_type", 0)),
-        multifunction=bool(entry.get("multifunction", False)),
-        secondary=secondary,
-        subordinate=subordinate,
-        pcie_type=None if pcie_type == "unknown" else pcie_type,
-        pcie_known=pcie_type != "unknown",
-        ari=bool(entry.get("ari", False)),
-        acs=(_number(acs["capability"], 16), _number(acs["control"], 16)) if acs else None,
-        driver=_text(entry.get("driver")),
-        physfn=_text(entry.get("physfn")),
-        numa_node=None if numa_node is None else int(numa_node),
-        resources=tuple(
-            Resource(_number(one["start"], 64), _number(one["end"], 64), _number(one["flags"], 64))
-            for one in entry.get("resources", ())
-        ),
+        vendor=entry.hexadecimal("vendor", 16, "0xffff"),
+        device=entry.hexadecimal("device", 16, "0xffff"),
+        class_code=entry.hexadecimal("class", 24, "0x0"),
+        header_type=entry.number("header_type", 0x7F, 0),
+        multifunction=entry.flag("multifunction"),
+        secondary=bridge.number("secondary", MAX_BUS) if bridge else None,
+        subordinate=bridge.number("subordinate", MAX_BUS) if bridge else None,
+        pcie_type=None if pcie_type == UNKNOWN else pcie_type,
+        pcie_known=pcie_type != UNKNOWN,
+        ari=entry.flag("ari"),
+        acs=(acs.hexadecimal("capability", 16), acs.hexadecimal("control", 16)) if acs else None,
+        driver=entry.text("driver"),
+        physfn=entry.text("physfn"),
+        numa_node=None if entry.get("numa_node") is None else entry.number("numa_node", MAX_NODE),
+        resources=_resources(entry.get("resources", [])),
     )
 
 
-def _buses(bridge: dict[str, Any] | None) -> tuple[int | None, int | None]:
-    """Return the secondary and subordinate bus of a bridge; None for what is no bridge."""
-    if bridge is None:
-        return None, None
-    secondary, subordinate = int(bridge["secondary"]), int(bridge["subordinate"])
-    if not (0 <= secondary <= MAX_BUS and 0 <= subordinate <= MAX_BUS):
-        raise ValueError(f"the bridge cannot lead to buses {secondary} to {subordinate}")
-    return secondary, subordinate
-
-
-def _number(text: str, bits: int) -> int:
-    """Return the value of a hexadecimal number of at most so many bits."""
-    number = int(text, 16)
-    if number < 0 or number >> bits:
-        raise ValueError(f"{text!r} is no number of {bits} bits")
-    return number
-
-
-def _text(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _resources(value: object) -> tuple[Resource, ...]:
+    if not isinstance(value, list):
+        raise _EntryError("resources", value, "a list")
+    windows = [_Object(one, f"resources[{index}]") for index, one in enumerate(value)]
+    return tuple(
+        Resource(one.hexadecimal("start", 64), one.hexadecimal("end", 64), one.hexadecimal("flags", 64))
+        for one in windows
+    )
 
 
 def build_pci(functions: Iterable[PciFunction]) -> bytes:
@@ -151,7 +230,7 @@ def _entry(function: PciFunction, parent: PciFunction | None) -> dict[str, Any]:
         "bridge": None
         if function.secondary is None
         else {"secondary": function.secondary, "subordinate": function.subordinate},
-        "pcie_type": function.pcie_type if function.pcie_known else "unknown",
+        "pcie_type": function.pcie_type if function.pcie_known else UNKNOWN,
         "ari": function.ari,
         "acs": None
         if function.acs is None

@@ -47,7 +47,8 @@ class PciFunction:
         subordinate: last bus behind a bridge.
         pcie_type: a name of `PCIE_TYPES`; None for conventional PCI.
         pcie_known: whether the capabilities could be read, so that `pcie_type` None means conventional PCI.
-        ari: whether a bridge forwards by ARI (Alternative Routing-ID Interpretation).
+        ari: whether ARI (Alternative Routing-ID Interpretation) forwarding is on above the function, so that its
+            device number is part of its function number.
         acs: capability and control register of Access Control Services; None when the function has none.
         driver: name of the driver that is bound.
         physfn: address of the physical function, for an SR-IOV virtual function.

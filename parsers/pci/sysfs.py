@@ -3,103 +3,188 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from ...base import Finding, Origin, parse_pci_address
+from ..sources import read_file
 from .records import PCIE_TYPES, PciFunction, PciTopology, Resource
 
 HEADER_BYTES = 64
+LEGACY_BYTES = 256
 CONFIG_BYTES = 4096
+TEXT_BYTES = 4096
 
-# Offsets in configuration space (PCI Local Bus Specification 3.0 §6.1, PCI Express Base Specification 6.0 §7).
+MAX_NODE = (1 << 31) - 1
+MAX_FUNCTIONS = 1 << 16
+"""Most functions that are read: as many as one segment has requester IDs."""
+
+# Offsets in configuration space (PCI Local Bus Specification 3.0 §6.1, PCI Express Base Specification 6.0 §7; for
+# CardBus, PC Card Standard 8.0 volume 7).
 _CLASS, _HEADER_TYPE, _SECONDARY, _SUBORDINATE, _CAPABILITIES, _STATUS = 0x09, 0x0E, 0x19, 0x1A, 0x34, 0x06
+_CARDBUS, _CARDBUS_CAPABILITIES = 2, 0x14
 _HAS_CAPABILITIES = 0x10
 _PCIE_CAPABILITY, _ACS_CAPABILITY = 0x10, 0x000D
 _EXTENDED = 0x100
-_DEVICE_CONTROL_2, _ARI_FORWARDING = 0x28, 1 << 5
+
+_Value = TypeVar("_Value")
 
 
 def read_sysfs_pci(root: Path, source: str = "/sys") -> PciTopology:
     """Read all PCI functions below `root`, which is `/sys` or a copy of it.
 
-    Without privileges Linux shows only the first 64 bytes of configuration space: then `pcie_type` is not known.
+    What cannot be read is left out, with a finding. Without privileges Linux shows only the first 64 bytes of
+    configuration space: then `pcie_type` is not known.
     """
     folder = root / "bus" / "pci" / "devices"
-    functions = []
+    where = Origin(source, "bus/pci/devices")
     findings: list[Finding] = []
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        address = parse_pci_address(entry.name)
-        if address is None:
-            continue
-        origin = Origin(source, f"bus/pci/devices/{entry.name}")
-        try:
-            functions.append(_read_function(entry, address, origin))
-        except (OSError, ValueError) as error:
-            text = f"the function cannot be read: {error}"
-            findings.append(Finding("PCI-SYSFS", "warning", origin, text, advice="it is left out"))
+    names: list[str] = []
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if parse_pci_address(entry.name))
+    except FileNotFoundError:
+        pass  # a machine without PCI
+    except OSError as error:
+        text = f"the functions cannot be listed: {error.strerror}"
+        findings.append(Finding("PCI-SYSFS", "warning", where, text, advice="read or copy /sys as root"))
+    if len(names) > MAX_FUNCTIONS:
+        findings.append(
+            Finding(
+                "PCI-MANY",
+                "warning",
+                where,
+                "there are too many functions",
+                found=str(len(names)),
+                expected=f"at most {MAX_FUNCTIONS}",
+                advice="only the first by name are read",
+            )
+        )
+    functions = []
+    for name in names[:MAX_FUNCTIONS]:
+        function = _read_function(folder / name, Origin(source, f"bus/pci/devices/{name}"), findings)
+        if function is not None:
+            functions.append(function)
     if any(not function.pcie_known for function in functions):
         findings.append(
             Finding(
                 "PCI-CAPABILITIES",
                 "note",
-                Origin(source, "bus/pci/devices"),
-                "only the first 64 bytes of configuration space can be read, so bridges of PCI Express and of "
-                "conventional PCI cannot be told apart",
-                advice="read it as root for exact requester IDs",
+                where,
+                "the capabilities of some functions cannot be read, so bridges of PCI Express and of conventional PCI "
+                "cannot be told apart",
+                advice="read or copy /sys as root: others see only the first 64 bytes of configuration space",
             )
         )
     return PciTopology(tuple(functions), tuple(findings), source)
 
 
-def _read_function(entry: Path, address: tuple[int, int], origin: Origin) -> PciFunction:
-    """Read one function from its folder."""
-    with (entry / "config").open("rb") as file:
-        config = file.read(CONFIG_BYTES)
-    if len(config) < HEADER_BYTES:
-        raise ValueError(f"{len(config)} bytes of configuration space, expected at least {HEADER_BYTES}")
+def _read_function(entry: Path, origin: Origin, findings: list[Finding]) -> PciFunction | None:
+    """Read one function from its folder, whose name is its address; None when its configuration space is not there."""
+    segment, rid = parse_pci_address(entry.name) or (0, 0)
+    config = _read_config(entry / "config", origin, findings)
+    if config is None:
+        return None
+
+    def attribute(name: str, read: Callable[[str], _Value], otherwise: _Value, expected: str) -> _Value:
+        """Return what `read` makes of a text file beside the configuration space."""
+        text = ""
+        try:
+            text = read_file(str(entry / name), TEXT_BYTES).decode("ascii", "replace").strip()
+            return read(text)
+        except FileNotFoundError:
+            return otherwise
+        except OSError as error:
+            found = f"not readable ({error.strerror or error})"
+        except ValueError:
+            found = repr(text[:40])
+        findings.append(
+            Finding(
+                "PCI-SYSFS",
+                "warning",
+                origin,
+                "an attribute of the function cannot be read",
+                field=name,
+                found=found,
+                expected=expected,
+                advice="the function is read without it",
+            )
+        )
+        return otherwise
+
     vendor, device = struct.unpack_from("<HH", config)
+    code = int.from_bytes(config[_CLASS : _CLASS + 3], "little")
     header_type = config[_HEADER_TYPE] & 0x7F
-    is_bridge = header_type in (1, 2)
+    is_bridge = header_type in (1, _CARDBUS)
     pcie = _find_capability(config, _PCIE_CAPABILITY)
+    pcie_type = PCIE_TYPES.get(config[pcie + 2] >> 4) if pcie else None
     acs = _find_extended(config, _ACS_CAPABILITY)
     return PciFunction(
-        segment=address[0],
-        rid=address[1],
+        segment=segment,
+        rid=rid,
         origin=origin,
-        vendor=vendor,
-        device=device,
-        class_code=int.from_bytes(config[_CLASS : _CLASS + 3], "little"),
+        # The configuration space of a virtual function has no IDs; Linux knows them from its physical function.
+        vendor=attribute("vendor", _hexadecimal(16), vendor, "a hexadecimal number of 16 bits"),
+        device=attribute("device", _hexadecimal(16), device, "a hexadecimal number of 16 bits"),
+        class_code=attribute("class", _hexadecimal(24), code, "a hexadecimal number of 24 bits"),
         header_type=header_type,
         multifunction=bool(config[_HEADER_TYPE] & 0x80),
         secondary=config[_SECONDARY] if is_bridge else None,
         subordinate=config[_SUBORDINATE] if is_bridge else None,
-        pcie_type=PCIE_TYPES.get(config[pcie + 2] >> 4) if pcie else None,
-        pcie_known=bool(pcie) or len(config) > HEADER_BYTES,
-        ari=bool(pcie and config[pcie + _DEVICE_CONTROL_2] & _ARI_FORWARDING),
+        pcie_type=pcie_type,
+        pcie_known=pcie_type is not None if pcie else len(config) > HEADER_BYTES,
+        ari=attribute("ari_enabled", int, 0, "0 or 1") != 0,
         acs=struct.unpack_from("<HH", config, acs + 4) if acs else None,
         driver=_link(entry / "driver"),
         physfn=_link(entry / "physfn"),
-        numa_node=_numa_node(entry / "numa_node"),
-        resources=_resources(entry / "resource"),
+        numa_node=attribute("numa_node", _numa_node, None, "a decimal number"),
+        resources=attribute("resource", _resources, (), "lines of three hexadecimal numbers"),
     )
 
 
+def _read_config(path: Path, origin: Origin, findings: list[Finding]) -> bytes | None:
+    """Return the configuration space as far as it can be read; None when not even its header can."""
+    try:
+        config = read_file(str(path), CONFIG_BYTES)
+    except OSError as error:
+        found = f"not readable ({error.strerror or error})"
+    else:
+        if len(config) >= HEADER_BYTES:
+            return config
+        found = f"{len(config)} bytes long"
+    findings.append(
+        Finding(
+            "PCI-SYSFS",
+            "warning",
+            origin,
+            "the configuration space of the function cannot be read",
+            field="config",
+            found=found,
+            expected=f"at least {HEADER_BYTES} bytes",
+            clause="PCI Local Bus Specification 3.0 §6.1",
+            advice="the function is left out; read or copy /sys as root",
+        )
+    )
+    return None
+
+
 def _find_capability(config: bytes, wanted: int) -> int:
-    """Return the offset of a capability, with at least 48 bytes after it; 0 when there is none."""
-    place = config[_CAPABILITIES] & 0xFC if config[_STATUS] & _HAS_CAPABILITIES else 0
-    for _ in range(48):  # more capabilities than fit: a list that loops
-        if place < HEADER_BYTES or place + 2 > len(config):
+    """Return the offset of a capability, whose first 4 bytes are there; 0 when there is none."""
+    pointer = _CARDBUS_CAPABILITIES if config[_HEADER_TYPE] & 0x7F == _CARDBUS else _CAPABILITIES
+    place = config[pointer] & 0xFC if config[_STATUS] & _HAS_CAPABILITIES else 0
+    for _ in range((LEGACY_BYTES - HEADER_BYTES) // 4):  # no more fit: a list that is longer loops
+        if place < HEADER_BYTES or place + 4 > len(config):
             return 0
         if config[place] == wanted:
-            return place if place + 0x30 <= len(config) else 0
+            return place
         place = config[place + 1] & 0xFC
     return 0
 
 
 def _find_extended(config: bytes, wanted: int) -> int:
-    """Return the offset of an extended capability; 0 when there is none."""
+    """Return the offset of an extended capability, whose first 8 bytes are there; 0 when there is none."""
     place = _EXTENDED
-    for _ in range(1024):
+    for _ in range((CONFIG_BYTES - _EXTENDED) // 4):  # as above
         if place < _EXTENDED or place + 8 > len(config):
             return 0
         header = int.from_bytes(config[place : place + 4], "little")
@@ -111,27 +196,41 @@ def _find_extended(config: bytes, wanted: int) -> int:
 
 def _link(path: Path) -> str | None:
     """Return the name that a symbolic link leads to; in a copy without links, the text of the file."""
-    if path.is_symlink():
+    try:
         return path.readlink().name
-    if path.is_file():
-        return path.read_text("ascii", "replace").strip()[:64] or None
-    return None
+    except OSError:  # it is no link, or not there
+        pass
+    try:
+        return read_file(str(path), 64).decode("ascii", "replace").strip() or None
+    except OSError:
+        return None
 
 
-def _numa_node(path: Path) -> int | None:
+def _hexadecimal(bits: int) -> Callable[[str], int]:
+    """Return a reader of hexadecimal numbers of at most so many bits."""
+
+    def read(text: str) -> int:
+        number = int(text, 16)
+        if number < 0 or number >> bits:
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def _numa_node(text: str) -> int | None:
     """Return the NUMA node; Linux writes -1 for none."""
-    text = path.read_text("ascii", "replace")[:16].strip() if path.is_file() else "-1"
     node = int(text)
+    if node > MAX_NODE:
+        raise ValueError(text)
     return None if node < 0 else node
 
 
-def _resources(path: Path) -> tuple[Resource, ...]:
+def _resources(text: str) -> tuple[Resource, ...]:
     """Return the windows in use; a line is `start end flags`, all 0 for none."""
-    if not path.is_file():
-        return ()
     found = []
-    for line in path.read_text("ascii", "replace").splitlines()[:32]:
-        start, end, flags = (int(word, 16) for word in line.split())
+    for line in text.splitlines():
+        start, end, flags = map(_hexadecimal(64), line.split())
         if flags:
             found.append(Resource(start, end, flags))
     return tuple(found)

@@ -20,7 +20,7 @@ GIC = node("gic", {"compatible": "arm,gic-v3", "#interrupt-cells": 3, "phandle":
 ITS = node("its@8000", {"compatible": "arm,gic-v3-its", "#msi-cells": 1, "phandle": 8, "reg": (0, 0x8000, 0, 0x1000)})
 
 
-def smmu(name: str = "iommu@2b400000", phandle: int = 1, **more: Value) -> Node:
+def smmu(name: str = "iommu@2b400000", phandle: int = 1, /, **more: Value) -> Node:
     """Return an SMMUv3, or what the further properties make of it."""
     properties: dict[str, Value] = {
         "compatible": "arm,smmu-v3",
@@ -82,8 +82,8 @@ def test_a_master_behind_an_smmu() -> None:
 )
 def test_stream_match_masks(cells: int, mask: Value, specifier: tuple[int, ...], output: int, ignored: int) -> None:
     """Bits that an SMMUv2 ignores are in the second cell, or with one cell in the SMMU's `stream-match-mask`."""
-    more = {} if mask is None else {"stream-match-mask": mask}
-    unit = smmu(compatible="arm,mmu-500", **{"#iommu-cells": cells}, **more)
+    more: dict[str, Value] = {"compatible": "arm,mmu-500", "#iommu-cells": cells}
+    unit = smmu(**more) if mask is None else smmu(**more, stream_match_mask=mask)
     found = built(unit, node("dev", {"iommus": (1, *specifier)}))
     (one,) = found.maps
     assert (one.output, one.ignored_bits, one.cells) == (output, ignored, specifier)
@@ -188,7 +188,7 @@ def test_an_iommu_on_the_pci_bus() -> None:
 
 def test_units_without_registers() -> None:
     """A unit without `reg` is named by the address in its name or its path; one that no bus shows has no base."""
-    plain = {"compatible": "qcom,msm-iommu-v1", "#iommu-cells": 1}
+    plain: dict[str, Value] = {"compatible": "qcom,msm-iommu-v1", "#iommu-cells": 1}
     found = built(
         node("iommu@1F08000", plain),
         node("grant", {"compatible": "xen,grant-dma", "#iommu-cells": 1}),
@@ -315,7 +315,9 @@ def test_mutants_become_topologies() -> None:
             add_devicetree(builder, read_devicetree(mutant))
         except ParseError:
             continue
-        names = [one.name for one in (*builder.iommus, *builder.roots, *builder.msi_controllers)]
+        names = [one.name for one in builder.iommus]
+        names += [one.name for one in builder.roots]
+        names += [one.name for one in builder.msi_controllers]
         assert len(set(names)) == len(names)
         targets = {one.target for one in builder.maps} - {None}
         assert targets <= set(names)

@@ -36,9 +36,9 @@ def matches(topology: Topology, ours: str, theirs: str, properties: dict[str, st
     base = topology.iommus[ours].base
     if "address" in properties:  # dmar0
         return base == int(properties["address"], 16)
-    if found := re.search(r"\b(?:0x)?([0-9a-f]+)(?:\.iommu)?$", theirs.partition("@")[2] or theirs):
-        if ":" not in theirs:
-            return base == int(found[1], 16)
+    found = re.search(r"\b(?:0x)?([0-9a-f]+)(?:\.iommu)?$", theirs.partition("@")[2] or theirs)
+    if found and ":" not in theirs:
+        return base == int(found[1], 16)
     # a unit that is a PCI function: its name ends with its address
     return base is None and ours.endswith(theirs.rpartition("@")[2][5:])
 
@@ -115,8 +115,9 @@ FAULT_FILES = sorted(path for name in NAMES for path in (BOARDS / name / "linux"
 
 @pytest.mark.parametrize("path", FAULT_FILES, ids=lambda path: path.parents[1].name)
 def test_the_id_that_a_device_faulted_with_is_one_that_we_foretell(path: Path) -> None:
-    """The ID in Linux's fault lines is the last one that we say the device's requests carry, and a device without
-    fault lines is one that we say no IOMMU controls.
+    """The ID in Linux's fault lines is the last one that we say the device's requests carry.
+
+    A device that did DMA without any fault line is one that we say no IOMMU controls.
     """
     topology = board(path.parents[1].name)
     for fault in json.loads(path.read_text())["faults"]:

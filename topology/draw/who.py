@@ -7,7 +7,8 @@ from typing import Any
 
 from ...base import Origin, format_rid, printable
 from ..query import Answer, Place
-from ..resolve import Hop, Route, Sender
+from ..resolve import Hop, Route
+from ..senders import Sender
 from ..view import describe, short_origin, size
 from .json import origin_object, region_object, route_object
 

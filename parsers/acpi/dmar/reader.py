@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..layout import Layout
-from ..record import Raw, Report
+from ..record import Raw, Report, shown
 from . import layout, names
 from .records import (
     Andd,
@@ -48,8 +48,8 @@ def _structure_end(data: bytes, place: int, report: Report) -> int | None:
     left = len(data) - place
     if left < _HEADER.size:
         report(
-            "DMAR-STRUCTURE-END", "error", place, left, f"{left} bytes are left, too few for a remapping structure",
-            expected=f"at least {_HEADER.size}", clause=CLAUSE, advice="they are kept as raw data",
+            "DMAR-STRUCTURE-END", "error", place, left, "too few bytes are left for a remapping structure",
+            found=str(left), expected=f"at least {_HEADER.size}", clause=CLAUSE, advice="they are kept as raw data",
         )  # fmt: skip
         return None
     kind, length = _HEADER.read(data, place)
@@ -88,8 +88,8 @@ def _read_structure(data: bytes, place: int, end: int, report: Report) -> Struct
         return Raw(place, data[place:end], kind, f"structure of type {kind}")
     if end - place < readable.LAYOUT.size:
         report(
-            "DMAR-STRUCTURE-LENGTH", "error", place + 2, 2, f"the {_name(kind)} structure is too short", field="Length",
-            found=str(end - place), expected=f"at least {readable.LAYOUT.size}", clause=CLAUSE,
+            "DMAR-STRUCTURE-LENGTH", "error", place, end - place, f"the {_name(kind)} structure is too short",
+            found=f"{end - place} bytes", expected=f"at least {readable.LAYOUT.size}", clause=CLAUSE,
             advice="it is kept as raw data",
         )  # fmt: skip
         return Raw(place, data[place:end], kind, _name(kind))
@@ -108,7 +108,7 @@ def _read_andd(data: bytes, place: int, end: int, report: Report) -> Andd:
     if not zero:
         report(
             "DMAR-ANDD-NAME", "error", place + Andd.LAYOUT.size, len(name), "the ACPI object name has no end",
-            field="ACPI Object Name", found=repr(name.decode("latin-1")), expected="a zero byte inside the structure",
+            field="ACPI Object Name", found=shown(name.decode("latin-1")), expected="a zero byte inside the structure",
             clause="VT-d specification 4.1 §8.7", advice="the name is taken up to the end (Linux rejects the table)",
         )  # fmt: skip
     return Andd.read(data, place, object_name=name.decode("latin-1"), terminator=zero + after)
@@ -122,10 +122,14 @@ def _read_scopes(data: bytes, place: int, end: int, report: Report) -> tuple[tup
         left = end - place
         length = data[place + 1] if left > 1 else 0
         if left < size or not size <= length <= left:
+            text = "a device scope does not fit its structure"
+            what = {"field": "Length", "found": str(length), "expected": f"{size + 2} to {left}"}
+            if left < size + 2:
+                text = "too few bytes are left for a device scope"
+                what = {"found": str(left), "expected": f"none, or at least {size + 2}"}
             report(
-                "DMAR-SCOPE-LENGTH", "error", place, left, "a device scope does not fit its structure", field="Length",
-                found=str(length), expected=f"{size + 2} bytes or none" if left < size + 2 else f"{size + 2} to {left}",
-                clause=SCOPE_CLAUSE, advice=f"the last {left} bytes of the structure are kept as raw data",
+                "DMAR-SCOPE-LENGTH", "error", place, left, text, **what,
+                clause=SCOPE_CLAUSE, advice="the rest of the structure is kept as raw data",
             )  # fmt: skip
             return tuple(scopes), Raw(place, data[place:end])
         pairs, odd = divmod(length - size, 2)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from ..layout import Layout
-from ..record import Bits, FieldValue, Raw, Record
+from ..record import Bits, FieldValue, Raw, Record, record
 from . import layout, names
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceScope(Record):
     """One device scope entry (§8.3.1).
 
@@ -47,7 +47,7 @@ class DeviceScope(Record):
             yield FieldValue(place, len(self.rest), self.NAME, "rest", self.rest)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Structure(Record):
     """A remapping structure (§8.2); `rest` is what stands in it after all that could be read."""
 
@@ -75,7 +75,7 @@ class Structure(Record):
             yield from self.rest.fields()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScopedStructure(Structure):
     """A remapping structure that ends with device scopes."""
 
@@ -91,7 +91,7 @@ class ScopedStructure(Structure):
             yield from scope.fields()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Drhd(ScopedStructure):
     """DRHD: one remapping hardware unit (§8.3)."""
 
@@ -115,7 +115,7 @@ class Drhd(ScopedStructure):
         return 0x1000 << (self.size & 0xF)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rmrr(ScopedStructure):
     """RMRR: memory that the named devices must keep reaching (§8.4); `limit` is the last byte, included."""
 
@@ -128,7 +128,7 @@ class Rmrr(ScopedStructure):
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Atsr(ScopedStructure):
     """ATSR: the root ports that support address translation services (§8.5)."""
 
@@ -141,7 +141,7 @@ class Atsr(ScopedStructure):
     segment: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rhsa(Structure):
     """RHSA: the proximity domain of the unit with this register base (§8.6)."""
 
@@ -153,7 +153,7 @@ class Rhsa(Structure):
     proximity_domain: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Andd(Structure):
     """ANDD: the ACPI device that namespace scopes mean by `device_number` (§8.7).
 
@@ -182,7 +182,7 @@ class Andd(Structure):
             place += len(part)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Satc(ScopedStructure):
     """SATC: integrated devices with an address translation cache (§8.8)."""
 
@@ -195,7 +195,7 @@ class Satc(ScopedStructure):
     segment: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sidp(ScopedStructure):
     """SIDP: properties of integrated devices, in the flags of the scopes (§8.9)."""
 
@@ -206,7 +206,7 @@ class Sidp(ScopedStructure):
     segment: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dmar(Record):
     """The table after its header (§8.1): `host_address_width` is the width in bits minus one."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from ..layout import Layout
-from ..record import Raw, Record, Report
+from ..record import Raw, Record, Report, shown
 from . import layout, names
 from .records import (
     GlobalInterrupts,
@@ -70,7 +70,8 @@ def read_iort(data: bytes, offset: int, report: Report) -> Iort:
     if rest and len(nodes) == count:
         report(
             "IORT-TRAILING", "warning", place, len(rest.data), "bytes follow the last node",
-            field="Number of IORT Nodes", found=str(count), clause="DEN 0049E.f §3", advice="they are kept as raw data",
+            field="Number of IORT Nodes", found=str(count), expected="nodes up to the end of the table",
+            clause="DEN 0049E.f §3", advice="the bytes are kept as raw data",
         )  # fmt: skip
     return Iort.read(data, offset, nodes=tuple(nodes), padding=data[start:first], rest=rest)
 
@@ -114,8 +115,8 @@ def _read_node(data: bytes, place: int, end: int, report: Report) -> Node:
         )  # fmt: skip
     elif place + node.LAYOUTS[0][1].size > end:
         report(
-            "IORT-NODE-LENGTH", "error", place + 1, 2, f"the {label} node is too short", field="Length",
-            found=str(end - place), expected=f"at least {node.LAYOUTS[0][1].size}", clause=CLAUSE,
+            "IORT-NODE-LENGTH", "error", place, end - place, f"the {label} node is too short",
+            found=f"{end - place} bytes", expected=f"at least {node.LAYOUTS[0][1].size}", clause=CLAUSE,
             advice="what follows its header is kept as raw data",
         )  # fmt: skip
         node = UnknownNode
@@ -174,7 +175,7 @@ def _read_name(data: bytes, start: int, limit: int, report: Report) -> dict[str,
     if not zero:
         report(
             "IORT-NAME", "error", start, len(name), "the device object name has no end", field="Device Object Name",
-            found=repr(name.decode("latin-1")), expected="a zero byte inside the node", clause="DEN 0049E.f §3.1.1.5",
+            found=shown(name.decode("latin-1")), expected="a zero byte inside the node", clause="DEN 0049E.f §3.1.1.5",
             advice="the name is taken up to where it must end",
         )  # fmt: skip
     return {"name": name.decode("latin-1"), "terminated": bool(zero)}
@@ -199,7 +200,8 @@ def _read_array(
     if room < count:
         report(
             "IORT-ARRAY-END", "error", place, end - place, f"the {what} array does not lie inside its node",
-            found=f"{count} entries of {size} bytes from offset {start}", expected=f"offset {minimum} to {end - place}",
+            found=f"{count} entries of {size} bytes from offset {start}",
+            expected=f"all of them between offsets {minimum} and {end - place}",
             clause=CLAUSE, advice=f"{room} of its entries are read",
         )  # fmt: skip
     first = place + start

@@ -6,15 +6,15 @@ Fields that came with a later node revision are None in nodes that do not have t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 from ..layout import Layout
-from ..record import Bits, FieldValue, Raw, Record
+from ..record import Bits, FieldValue, Raw, Record, record
 from . import layout, names
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IdMapping(Record):
     """One ID mapping (§3.1).
 
@@ -37,7 +37,7 @@ class IdMapping(Record):
         return bool(self.flags & 1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ItsIdentifier(Record):
     """The number of one GIC ITS, as the MADT gives it."""
 
@@ -47,7 +47,7 @@ class ItsIdentifier(Record):
     identifier: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GlobalInterrupts(Record):
     """The global interrupts of an SMMUv1/v2: faults (`nsg_irpt`) and configuration accesses (`nsg_cfg_irpt`)."""
 
@@ -64,7 +64,7 @@ class GlobalInterrupts(Record):
     nsg_cfg_irpt_flags: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SmmuInterrupt(Record):
     """One context or PMU interrupt of an SMMUv1/v2."""
 
@@ -76,7 +76,7 @@ class SmmuInterrupt(Record):
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RmrDescriptor(Record):
     """One reserved range of an RMR: `base` a physical address, `length` in bytes."""
 
@@ -88,7 +88,7 @@ class RmrDescriptor(Record):
     reserved: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node(Record):
     """A node (§3.1) with its ID mappings; `gaps` are the bytes of it that no field covers."""
 
@@ -113,10 +113,10 @@ class Node(Record):
     @property
     def layout(self) -> Layout:
         """The longest layout of which this node has every field."""
-        for _, known in reversed(self.LAYOUTS):
+        for _, known in reversed(self.LAYOUTS[1:]):
             if getattr(self, known.fields[-1].name) is not None:
                 return known
-        raise AssertionError(f"a {self.NAME} node has none of its layouts")
+        return self.LAYOUTS[0][1]
 
     def inner(self) -> Iterator[Record]:
         """Iterate over the records inside the node, mappings last."""
@@ -148,7 +148,7 @@ class Node(Record):
             yield from part.fields()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ItsGroup(Node):
     """Node type 0: GIC ITS units that translate the same device IDs (§3.1.1.1)."""
 
@@ -164,7 +164,7 @@ class ItsGroup(Node):
         yield from self.mappings
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NamedComponent(Node):
     """Node type 1: a device of the ACPI namespace (§3.1.1.5).
 
@@ -193,7 +193,7 @@ class NamedComponent(Node):
         return self.name.encode("latin-1") + b"\0" * self.terminated
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RootComplex(Node):
     """Node type 2: a PCI root complex (§3.1.1.4)."""
 
@@ -223,7 +223,7 @@ class RootComplex(Node):
     flags: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SmmuV2(Node):
     """Node type 3: an SMMUv1 or SMMUv2 (§3.1.1.3); offsets of interrupts count from the node start."""
 
@@ -252,7 +252,7 @@ class SmmuV2(Node):
         yield from self.mappings
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SmmuV3(Node):
     """Node type 4: an SMMUv3 (§3.1.1.2)."""
 
@@ -289,7 +289,7 @@ class SmmuV3(Node):
         return None if wired else self.device_id_mapping_index
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pmcg(Node):
     """Node type 5: a performance monitor counter group (§3.1.1.6)."""
 
@@ -302,7 +302,7 @@ class Pmcg(Node):
     page1_base: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rmr(Node):
     """Node type 6: reserved memory ranges (§3.1.1.7)."""
 
@@ -321,7 +321,7 @@ class Rmr(Node):
         yield from self.mappings
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Iwb(Node):
     """Node type 7: a GICv5 interrupt wire bridge (§3.1.1.8)."""
 
@@ -338,7 +338,7 @@ class Iwb(Node):
         return self.name.encode("latin-1") + b"\0" * self.terminated
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnknownNode(Node):
     """A node of a type, or too short a length, that no layout here describes: its header, and the rest in `gaps`."""
 
@@ -346,7 +346,7 @@ class UnknownNode(Node):
     LAYOUTS: ClassVar[tuple[tuple[int, Layout], ...]] = ((0, Layout(layout.NODE_HEADER)),)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Iort(Record):
     """The table after its header (§3): the nodes, and the bytes before (`padding`) and after them (`rest`)."""
 

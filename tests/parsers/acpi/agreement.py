@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from iommuman.parsers.acpi import Raw, Table
+from iommuman.parsers.acpi import FieldValue, Raw, Table
 from iommuman.parsers.acpi.iort import Iort
 
 from tests.oracles.iasl import RAW_DATA, IaslField
@@ -130,7 +130,7 @@ def compare(table: Table, listing: list[IaslField], *, names: bool = True) -> Sc
     """Compare every field of a listing with our reading; `names` false for tables too damaged to be cut alike."""
     score = Score()
     image = bytearray(table.size)
-    ours = {}
+    ours: dict[tuple[int, int], FieldValue] = {}
     for value in table.fields():
         data = value.value if isinstance(value.value, bytes) else value.value.to_bytes(value.size, "little")
         image[value.offset : value.offset + value.size] = data
@@ -154,7 +154,7 @@ def compare(table: Table, listing: list[IaslField], *, names: bool = True) -> Sc
                 score.differences.append(f"{where}: bit is {theirs.value}, ours {found}")
             continue
         if not _equal(bytes(image[theirs.offset : theirs.offset + theirs.length]), theirs):
-            score.differences.append(f"{where}: {theirs.text!r}, ours {same}")
+            score.differences.append(f"{where}: {theirs.text!r}, ours {same!r}")
         elif names and not _same_name(theirs, same.name if same else None):
             score.differences.append(f"{where}: ours is called {same.name if same else 'nothing'}")
         else:

@@ -24,8 +24,7 @@ def exercise(data: bytes) -> bool:
     """Read a table, build it again and make a topology of it; tell whether it could be read."""
     try:
         table = parse_table(data, "damaged")
-    except ParseError as error:
-        assert "ACPI table" in str(error)
+    except ParseError:
         return False
     assert build_table(table) == data
     assert list(table.fields())

@@ -7,7 +7,7 @@ import struct
 import types
 
 import pytest
-from construct import Byte, Bytes, GreedyBytes, Int16ub, Int16ul, Int24ul, Int32ul, Struct
+from construct import Byte, Bytes, GreedyBytes, Int16ub, Int16ul, Int24ul, Int32ul, Renamed, Struct
 from hypothesis import given
 from hypothesis import strategies as st
 from iommuman.parsers.acpi import mcfg, sdt
@@ -59,7 +59,7 @@ def test_field_offsets_follow_the_declaration() -> None:
 def test_a_layout_refuses_what_it_cannot_derive(member: object) -> None:
     """A declaration with anything but plain integers and fixed byte strings is refused when it is declared."""
     with pytest.raises(TypeError, match="a fixed layout is made of little-endian integers and Bytes"):
-        Layout(Struct("odd" / member))
+        Layout(Struct(Renamed(member, "odd")))
 
 
 def test_values_that_do_not_fit_are_refused() -> None:
@@ -70,7 +70,7 @@ def test_values_that_do_not_fit_are_refused() -> None:
 
 @pytest.mark.parametrize("cls", record_classes(sdt, mcfg, dmar_records, iort_records), ids=lambda cls: cls.__name__)
 def test_records_have_the_fields_of_their_layout_in_order(cls: type[Record]) -> None:
-    """A record's attributes after its offset are the fields of its (newest) layout, so values can be given by position."""
+    """A record's attributes after its offset are the fields of its newest layout: values are given by position."""
     layouts = [layout for _, layout in getattr(cls, "LAYOUTS", ())] or [cls.LAYOUT]
     declared = [field.name for field in dataclasses.fields(cls) if not field.kw_only][1:]
     wanted = [field.name for field in layouts[-1].fields]

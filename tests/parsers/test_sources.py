@@ -1,0 +1,314 @@
+"""What the files and folders that a user names hold, found by their content."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from iommuman.parsers import ParseError, sources
+from iommuman.parsers.acpi import table
+from iommuman.parsers.sources import Inputs, read_file, read_sources
+
+from tests.conftest import BOARDS
+from tests.parsers.acpi.test_acpidump import write_new, write_old
+from tests.parsers.acpi.test_sdt import sealed
+from tests.parsers.pci.test_sysfs import space, tree, unpack
+
+SSDT = sealed(b"SSDT", b"body")
+PCI = b'{"format": "iommuman-pci", "version": 1, "functions": [{"address": "00:01.0"}]}'
+DTB = (BOARDS / "virt-smmuv3-dt" / "board.dtb").read_bytes()
+ADVICE = "name a table, a DTB, the text of acpidump, a folder of these, a copy of /sys, or 'live'"
+NOTHING = "there is no ACPI table, acpidump text, device tree or PCI topology"
+NO_KIND = "no table, acpidump text, device tree or PCI topology"
+
+
+def write(folder: Path, **files: bytes) -> Path:
+    """Write files into a folder, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def refused(*paths: object) -> str:
+    """Return the sentence with which sources are refused."""
+    with pytest.raises(ParseError) as caught:
+        read_sources([str(path) for path in paths])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "kinds"),
+    [
+        (SSDT, (1, 0, 0)),
+        (write_new("SSDT", SSDT).encode(), (1, 0, 0)),
+        (write_old("SSDT", SSDT).encode() + write_old("SSDT", SSDT).encode(), (2, 0, 0)),
+        (DTB, (0, 1, 0)),
+        (PCI, (0, 0, 1)),
+    ],
+)
+def test_a_file_is_known_by_its_content(data: bytes, kinds: tuple[int, int, int], tmp_path: Path) -> None:
+    """A table, both kinds of dump, a device tree and a topology are told apart whatever the file is called."""
+    path = write(tmp_path, anything=data) / "anything"
+    inputs = read_sources([str(path)])
+    assert (len(inputs.tables), len(inputs.trees), len(inputs.pci)) == kinds
+    assert (inputs.passed_over, inputs.findings, inputs.empty) == ([], [], False)
+    found = [one.source for one in inputs.tables] + [one.source for one in inputs.trees]
+    assert {*found, *(one.source for one in inputs.pci)} == {str(path)}
+
+
+def test_sources_are_read_in_the_order_they_are_named(tmp_path: Path) -> None:
+    """Files of a folder come in the order of their names, folders and files in the order of the command line."""
+    first = write(tmp_path / "first", b=sealed(b"BBBB", b""), a=sealed(b"AAAA", b""))
+    second = write(tmp_path, second=sealed(b"CCCC", b"")) / "second"
+    for paths, order in (((first, second), "ABC"), ((second, first), "CAB")):
+        inputs = read_sources([str(path) for path in paths])
+        assert "".join(one.signature[0] for one in inputs.tables) == order
+
+
+def test_a_board_folder_is_read(tmp_path: Path) -> None:
+    """A folder with tables, a device tree and a topology gives all three; the rest is passed over with its reason."""
+    folder = write(tmp_path, t=SSDT, d=DTB, p=PCI, note=b"a remark", zero=b"")
+    (folder / "linux").mkdir()
+    inputs = read_sources([str(folder)])
+    assert (len(inputs.tables), len(inputs.trees), len(inputs.pci)) == (1, 1, 1)
+    assert inputs.passed_over == [
+        (f"{folder}/linux", "a folder"),
+        (f"{folder}/note", NO_KIND),
+        (f"{folder}/zero", "empty"),
+    ]
+
+
+@pytest.mark.parametrize(("board", "tables"), [("q35-vtd", 7), ("virt-smmuv3-acpi", 5)])
+def test_a_genuine_sys_tree_is_read(board: str, tables: int, tmp_path: Path) -> None:
+    """Tables and functions of a real machine's tree are found; the FACS, which has no table header, is passed over."""
+    root = unpack(board, tmp_path)
+    inputs = read_sources([str(root)])
+    assert {Path(one.source).name for one in inputs.tables} >= {"MCFG", "DSDT", "FACP"}
+    assert len(inputs.tables) >= tables
+    assert [Path(name).name for name, _ in inputs.passed_over] in ([], ["FACS"])
+    assert len(inputs.pci) == 1
+    assert inputs.findings == []
+
+
+@pytest.mark.parametrize("part", ["tables", "tree", "pci"])
+def test_one_part_makes_a_sys_tree(part: str, tmp_path: Path) -> None:
+    """Tables, a device tree or PCI functions alone are enough; what else is in the tree is not read."""
+    write(tmp_path, stray=SSDT)
+    if part == "tables":
+        write(tmp_path / "firmware/acpi/tables", DMAR=sealed(b"DMAR", bytes(12)))
+        write(tmp_path / "firmware/acpi/tables/dynamic", SSDT1=SSDT)
+    elif part == "tree":
+        write(tmp_path / "firmware", fdt=DTB)
+    else:
+        tree(tmp_path, space())
+    inputs = read_sources([str(tmp_path)])
+    assert [len(inputs.tables), len(inputs.trees), len(inputs.pci)] == [part == "tables", part == "tree", part == "pci"]
+    assert inputs.passed_over == []
+
+
+def test_live_is_the_machines_own_tree_unless_there_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`live` means `/sys`; a file or folder of that name comes first."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "sys/firmware", fdt=DTB)
+    monkeypatch.setattr(sources, "_SYS", str(tmp_path / "sys"))
+    assert [len(one) for one in (read_sources(["live"]).trees, read_sources(["live"]).tables)] == [1, 0]
+    write(tmp_path, live=SSDT)
+    assert [len(one) for one in (read_sources(["live"]).trees, read_sources(["live"]).tables)] == [0, 1]
+
+
+def test_what_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    """A missing file, a path that cannot be, a loop of links, a pipe, a socket and a device are refused by name."""
+    advice = "name a file or folder that is there and that may be read"
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.open(tmp_path, os.O_RDONLY)
+        try:
+            server.bind(f"/proc/self/fd/{here}/socket")
+        finally:
+            os.close(here)
+    reasons = {
+        str(tmp_path / "nothing"): "No such file or directory",
+        str(tmp_path / "loop"): "Too many levels of symbolic links",
+        str(tmp_path / "pipe"): "it is no regular file",
+        str(tmp_path / "socket"): "No such device or address",
+        "/dev/null": "it is no regular file",
+        "x" * 5000: "File name too long",
+        "": "No such file or directory",
+    }
+    for path, reason in reasons.items():
+        place = f"{path}: " if path else ""
+        assert refused(path) == f"{place}this cannot be opened: {reason}; {advice}"
+    assert "this cannot be opened: embedded null" in refused("a\0b")
+    assert "this cannot be opened: " in refused("\ud800")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
+    """A forbidden file is refused when named, passed over in a folder; a forbidden folder holds nothing."""
+    folder = write(tmp_path / "folder", secret=SSDT, plain=SSDT)
+    (folder / "secret").chmod(0)
+    assert "secret: this cannot be opened: Permission denied; name a file" in refused(folder / "secret")
+    write(tmp_path / "closed", inner=SSDT).chmod(0)
+    (folder / "link").symlink_to(tmp_path / "closed" / "inner")
+    try:
+        assert read_sources([str(folder)]).passed_over == [
+            (f"{folder}/link", "Permission denied"),
+            (f"{folder}/secret", "Permission denied"),
+        ]
+        closed = tmp_path / "closed"
+        assert refused(closed) == f"{closed}: {NOTHING} ({closed}: Permission denied); {ADVICE}"
+    finally:
+        (tmp_path / "closed").chmod(0o755)
+
+
+def test_nothing_of_use_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    """When all sources together hold nothing the error says so, why the first file was no use, and what to name."""
+    note = write(tmp_path / "one", note=b"a remark") / "note"
+    empty = write(tmp_path / "two")
+    assert refused(note) == f"{note}: {NOTHING} ({note}: {NO_KIND}); {ADVICE}"
+    assert refused(empty) == f"{empty}: {NOTHING}; {ADVICE}"
+    assert refused(empty, note) == f"{empty}, {note}: {NOTHING} ({note}: {NO_KIND}); {ADVICE}"
+    assert refused() == f"{NOTHING}; {ADVICE}"
+    assert Inputs().empty
+
+
+def test_a_damaged_file_in_a_folder_does_not_stop_the_others(tmp_path: Path) -> None:
+    """What is wrong with a file that was not named is a finding; alone, or named, it is the error."""
+    folder = write(tmp_path, bad=PCI[:-1], good=SSDT)
+    inputs = read_sources([str(folder)])
+    assert len(inputs.tables) == 1
+    assert [finding.rule for finding in inputs.findings] == ["PCI-FILE"]
+    with pytest.raises(ParseError, match="bad:1: this is no JSON that can be read"):
+        read_sources([str(folder / "bad")])
+    (folder / "good").unlink()
+    with pytest.raises(ParseError, match="bad:1: this is no JSON that can be read"):
+        read_sources([str(folder)])
+
+
+def test_pipes_and_loops_in_a_folder_do_no_harm(tmp_path: Path) -> None:
+    """A named pipe does not hang the reader; it, and links that lead nowhere or round, are passed over."""
+    folder = write(tmp_path, table=SSDT)
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to("loop")
+    (folder / "broken").symlink_to("nowhere")
+    (folder / "up").symlink_to("..")
+    inputs = read_sources([str(folder)])
+    assert len(inputs.tables) == 1
+    assert inputs.passed_over == [
+        (f"{folder}/broken", "No such file or directory"),
+        (f"{folder}/loop", "Too many levels of symbolic links"),
+        (f"{folder}/pipe", "it is no regular file"),
+        (f"{folder}/up", "a folder"),
+    ]
+
+
+@pytest.mark.parametrize("limit", [1 << 20, (1 << 20) - 1])
+def test_files_over_the_limit_are_passed_over(limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of just the largest size is read; of one that is larger, no more than one byte too many is."""
+    monkeypatch.setattr(sources, "MAX_FILE", limit)
+    path = write(tmp_path, big=sealed(b"SSDT", bytes((1 << 20) - 36))) / "big"
+    assert len(read_file(str(path))) == min(1 << 20, limit + 1)
+    if limit == 1 << 20:
+        assert read_sources([str(path)]).tables[0].size == 1 << 20
+    else:
+        assert refused(path) == f"{path}: {NOTHING} ({path}: larger than 0 MiB); {ADVICE}"
+
+
+def test_a_file_is_read_up_to_what_is_asked(tmp_path: Path) -> None:
+    """With a limit no more bytes than that are read."""
+    path = str(write(tmp_path, data=b"0123456789") / "data")
+    assert (read_file(path, 4), read_file(path, 10), read_file(path, 99)) == (b"0123", b"0123456789", b"0123456789")
+    with pytest.raises(IsADirectoryError):
+        read_file(str(tmp_path))
+
+
+def test_a_folder_of_a_hundred_thousand_entries_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first ten thousand by name are looked at, and a finding says so."""
+    names = [f"{number:06}" for number in range(100_000)]
+    folder = write(tmp_path / "many", **dict.fromkeys(names[:3], b""), **{"000003": SSDT})
+
+    class Entry:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    monkeypatch.setattr(os, "scandir", lambda _: map(Entry, reversed(names)))
+    inputs = read_sources([str(folder)])
+    assert len(inputs.tables) == 1
+    assert len(inputs.passed_over) == 9_999
+    assert [(finding.rule, finding.severity) for finding in inputs.findings] == [("SOURCE-MANY", "warning")]
+
+
+def test_a_folder_that_fails_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a folder's entries cannot be had, the other sources are read, and the reason is told."""
+    table_file = write(tmp_path, table=SSDT) / "table"
+
+    def fail(_: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    inputs = read_sources([str(tmp_path), str(table_file)])
+    assert len(inputs.tables) == 1
+    assert inputs.passed_over == [(str(tmp_path), "Input/output error")]
+
+
+@pytest.mark.parametrize("most", [3, 2])
+def test_a_folder_with_too_many_entries_is_told(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the limit all files are looked at, above it the first by name."""
+    monkeypatch.setattr(sources, "MAX_ENTRIES", most)
+    folder = write(tmp_path, c=SSDT, b=SSDT, a=SSDT)
+    inputs = read_sources([str(folder)])
+    assert [Path(one.source).name for one in inputs.tables] == ["a", "b", "c"][:most]
+    sentence = (
+        f"{folder}: the folder has too many entries: found 3, expected at most 2; only the first by name are "
+        f"looked at; "
+        "name the others on their own"
+    )
+    assert [str(finding) for finding in inputs.findings] == [sentence] * (most == 2)
+
+
+def test_structures_without_a_header_in_a_dump_are_passed_over(tmp_path: Path) -> None:
+    """The root pointer and the FACS of a dump are named with their line, and the tables are read."""
+    text = write_new("RSD PTR", bytes(20)) + write_new("FACS", b"FACS" + bytes(60)) + write_new("SSDT", SSDT)
+    path = write(tmp_path, dump=text.encode()) / "dump"
+    inputs = read_sources([str(path)])
+    assert [one.signature for one in inputs.tables] == ["SSDT"]
+    assert inputs.passed_over == [
+        (f"{path}:1", "RSDP is no table with a header"),
+        (f"{path}:5", "FACS is no table with a header"),
+    ]
+
+
+def test_one_table_too_large_does_not_stop_a_dump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of a dump that is refused is a finding, and the others are read."""
+    monkeypatch.setattr(table, "MAX_SIZE", 48)
+    text = write_new("SSDT", SSDT + bytes(9)) + write_new("DMAR", sealed(b"DMAR", bytes(12)))
+    path = write(tmp_path, dump=text.encode()) / "dump"
+    inputs = read_sources([str(path)])
+    assert [one.signature for one in inputs.tables] == ["DMAR"]
+    assert [finding.rule for finding in inputs.findings] == ["ACPI-SIZE"]
+
+
+def test_damage_of_a_dump_is_told(tmp_path: Path) -> None:
+    """Lines that are missing in a dump, and the table that is shorter for it, are findings at their places."""
+    lines = write_new("SSDT", SSDT).splitlines()
+    del lines[2]
+    path = write(
+        tmp_path, dump="\n".join(lines).encode() + b"\n" + write_new("DMAR", sealed(b"DMAR", bytes(12))).encode()
+    )
+    inputs = read_sources([str(path / "dump")])
+    assert [finding.rule for finding in inputs.findings] == ["ACPIDUMP-OFFSET"]
+    assert [one.signature for one in inputs.tables] == ["DMAR"]
+
+
+TEXT_OF_A_LINK = b"../../../devices/LNXSYSTM:00/LNXSYBUS:00/PNP0A08:00"
+
+
+@pytest.mark.parametrize("data", [TEXT_OF_A_LINK, b"\xef\xbf\xbd" * 20, b"\x7fELF" + bytes(60), b"{}", b"\xd0\x0d\xfe"])
+def test_what_is_something_else_is_passed_over(data: bytes, tmp_path: Path) -> None:
+    """Links kept as text, text that a codec broke, programs and other JSON are nothing of ours."""
+    folder = write(tmp_path, other=data, table=SSDT)
+    assert read_sources([str(folder)]).passed_over == [(f"{folder}/other", NO_KIND)]

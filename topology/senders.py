@@ -1,0 +1,61 @@
+"""The other way round: from an ID at an IOMMU to the devices that send it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..base import format_pci_address, format_rid
+from .model import Device, PciRoot
+from .resolve import Route, route_rid, route_root_rid, routes
+from .topology import Topology
+
+MAX_RID = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Something that sends a given ID to an IOMMU: a known device, or a requester ID of which no device is known."""
+
+    name: str
+    device: Device | None
+    route: Route
+
+
+def senders(topology: Topology, iommu: str, stream: int) -> list[Sender]:
+    """Return everything that reaches an IOMMU with a given ID, known devices first."""
+    found = []
+    for device in topology.devices.values():
+        for route in routes(topology, device):
+            if route.iommu == iommu and route.verdict in ("controlled", "disabled") and _carries(route, stream):
+                found.append(Sender(device.name, device, route))
+    for root, rid in _inverse(topology, iommu, stream):
+        if root.segment is None:
+            name, route = f"{root.name}/{format_rid(rid)}", route_root_rid(topology, root, rid)
+        else:
+            name, route = format_pci_address(root.segment, rid), route_rid(topology, root.segment, rid)
+        if name in topology.devices:
+            continue  # its routes have been looked at above
+        if route.iommu == iommu and _carries(route, stream) and all(name != sender.name for sender in found):
+            found.append(Sender(name, None, route))
+    return found
+
+
+def _carries(route: Route, stream: int) -> bool:
+    """Tell whether the IOMMU takes this ID for one of the route's."""
+    if route.stream is None:
+        return True
+    if route.count > 1:
+        return route.stream <= stream < route.stream + route.count
+    return (route.stream ^ stream) & ~route.ignored_bits == 0
+
+
+def _inverse(topology: Topology, iommu: str, stream: int) -> Iterator[tuple[PciRoot, int]]:
+    """Iterate over roots and requester IDs that some map would turn into this ID; a route has to confirm them."""
+    for root in topology.roots.values():
+        for one in topology.maps_from(root.name):
+            if one.target != iommu or one.output is None or one.carries == "msi" or one.single:
+                continue
+            rid = stream - one.output + one.base
+            if one.base <= rid < one.base + one.length and rid <= MAX_RID:
+                yield root, rid
