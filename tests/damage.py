@@ -11,17 +11,16 @@ MUTANTS = int(os.environ.get("IOMMUMAN_MUTANTS", "500"))
 
 
 def truncations(data: bytes, used: int | None = None) -> Iterator[bytes]:
-    """Yield every shorter version of the data; of padding after `used` bytes only every 4096th."""
+    """Yield every shorter version of the data; of those longer than `used` bytes only every 97th."""
     end = len(data) if used is None else min(used, len(data))
-    for length in (*range(end), *range(end, len(data), 4096)):
+    for length in (*range(end), *range(end, len(data), 97)):
         yield data[:length]
 
 
-def mutants(data: bytes, used: int | None = None, count: int = MUTANTS) -> Iterator[bytes]:
-    """Yield copies of the data with one byte changed, the same ones at each run; only the first `used` bytes change."""
+def mutants(data: bytes) -> Iterator[bytes]:
+    """Yield copies of the data with one byte changed, the same ones at each run."""
     source = random.Random(len(data))
-    end = len(data) if used is None else min(used, len(data))
-    for _ in range(count):
+    for _ in range(MUTANTS):
         copy = bytearray(data)
-        copy[source.randrange(end)] ^= source.randrange(1, 256)
+        copy[source.randrange(len(data))] ^= source.randrange(1, 256)
         yield bytes(copy)

@@ -16,6 +16,7 @@ from iommuman.topology import (
     IdMap,
     Interrupt,
     Iommu,
+    MsiController,
     PciRoot,
     ReservedRegion,
     StreamRange,
@@ -167,6 +168,24 @@ def test_a_real_board_as_a_tree() -> None:
         "├─ 0000:00:06.0  ID 0x30, 1b36:0001 PCI bridge, bridge to bus 02-02, driver pci-stub",
         "│  ├─ 0000:02:01.0  IDs 0x208, 0x30 (by bridge 0000:00:06.0), 1000:0012 SCSI controller, driver pci-stub",
     ]
+
+
+def test_what_cannot_be_told_is_shown_as_such() -> None:
+    """Scopes that need the PCI topology stand with their unit, and devices that they may hold stand apart."""
+    topology = load_topology([str(HANDMADE / "dmar-two-hop-blind")])
+    assert "└─ unresolved scope  bus 00, path 01.0/00.1: the buses behind 0000:00:01.0 are not known" in (
+        draw_tree(topology).splitlines()
+    )
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("dt:/pcie", HERE, None))
+    builder.iommus.append(Iommu("unit@0", "smmuv3", HERE))
+    builder.maps.append(IdMap("dt:/pcie", "unit@0", 0, 16, None, HERE, "iommu-map"))
+    builder.msi_controllers.append(MsiController("its:0", "its", HERE, 0x8000))
+    builder.device(Device("0000:00:01.0", "pci", HERE, 0, 8))
+    text = draw_tree(Topology(builder))
+    assert "├─ dt:/pcie  requester IDs 0x0000-0x000f → no ID" in text.replace("└", "├")
+    assert "cannot be told\n└─ 0000:00:01.0  no source says which PCI host has which segment" in text
+    assert "MSI controllers\n└─ its:0  its, at 0x8000" in text
 
 
 def test_the_table_has_a_line_for_each_id() -> None:
