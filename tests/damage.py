@@ -17,10 +17,10 @@ def truncations(data: bytes, used: int | None = None) -> Iterator[bytes]:
         yield data[:length]
 
 
-def mutants(data: bytes) -> Iterator[bytes]:
+def mutants(data: bytes, count: int = MUTANTS) -> Iterator[bytes]:
     """Yield copies of the data with one byte changed, the same ones at each run."""
     source = random.Random(len(data))
-    for _ in range(MUTANTS):
+    for _ in range(count):
         copy = bytearray(data)
         copy[source.randrange(len(data))] ^= source.randrange(1, 256)
         yield bytes(copy)

@@ -151,7 +151,7 @@ def compare(table: Table, listing: list[IaslField], *, names: bool = True) -> Sc
             if found.get(BITS.get(theirs.name, "?")) == theirs.value:
                 score.bits += 1
             else:
-                score.differences.append(f"{where}: bit is {theirs.value}, ours {found!r}")
+                score.differences.append(f"{where}: bit is {theirs.value!r}, ours {found}")
             continue
         if not _equal(bytes(image[theirs.offset : theirs.offset + theirs.length]), theirs):
             score.differences.append(f"{where}: {theirs.text!r}, ours {same!r}")

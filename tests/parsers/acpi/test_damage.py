@@ -17,6 +17,7 @@ from iommuman.topology import assemble, routes
 from tests.conftest import FIXTURES, tables
 from tests.damage import mutants, truncations
 
+pytestmark = pytest.mark.damage
 TABLES = tables("DMAR", "IORT", "MCFG")
 
 
