@@ -119,9 +119,9 @@ def test_an_encoding_that_lacks_the_tree_gets_plain_characters() -> None:
 def test_when_colour_is_used(
     monkeypatch: pytest.MonkeyPatch,
     choice: str,
-    terminal: bool,  # noqa: FBT001
+    terminal: bool,
     environment: dict[str, str],
-    used: bool,  # noqa: FBT001
+    used: bool,
 ) -> None:
     """On a terminal only, unless it is dumb, NO_COLOR is set, or the user says otherwise."""
     for name in ("NO_COLOR", "TERM"):

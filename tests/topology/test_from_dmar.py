@@ -120,7 +120,7 @@ def test_a_scope_that_names_nothing_is_a_note() -> None:
 @pytest.mark.parametrize(
     ("kind", "path", "wrong"), [(1, (1, 0), True), (2, (2, 0), True), (2, (1, 0), False), (2, (0, 0), False)]
 )
-def test_a_scope_must_be_of_the_kind_of_its_function(kind: int, path: tuple[int, int], wrong: bool) -> None:  # noqa: FBT001
+def test_a_scope_must_be_of_the_kind_of_its_function(kind: int, path: tuple[int, int], wrong: bool) -> None:
     """An endpoint scope on a bridge, or a bridge scope on an endpoint, is left out; a host bridge passes as one."""
     whole = table()
     scope = replace(scopes(whole, Drhd, 0)[0], type=kind, path=(path,))
@@ -163,7 +163,7 @@ def test_an_affinity_needs_its_unit() -> None:
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(0x7B800000, False), (0x7B7FFFFF, False), (0x7B800001, True)])
-def test_a_reserved_region_ends_after_it_begins(limit: int, kept: bool) -> None:  # noqa: FBT001
+def test_a_reserved_region_ends_after_it_begins(limit: int, kept: bool) -> None:
     """The limit is the last byte; one at or below the base is an error, and the region is left out."""
     found = built(changed(table(), Rmrr, 0, base=0x7B800000, limit=limit))
     assert ("DMAR-RMRR-RANGE" not in rules(found)) == kept

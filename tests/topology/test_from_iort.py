@@ -109,7 +109,7 @@ def test_when_an_smmu_has_a_device_id_of_its_own(
     revision: int,
     flags: int,
     gsivs: tuple[int, ...],
-    own: bool,  # noqa: FBT001
+    own: bool,
 ) -> None:
     """From revision 5 on a flag says so; before, it has one unless all four interrupts are wired."""
     whole = table("iort-e")

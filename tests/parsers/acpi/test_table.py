@@ -195,7 +195,7 @@ def test_the_number_of_findings_is_bounded(windows: int, listed: int, more: int)
         (b"RSD PTR \x00BOCHS \x00" + bytes(30), False),
     ],
 )
-def test_a_table_is_told_by_signature_length_and_revision(data: bytes, answer: bool) -> None:  # noqa: FBT001
+def test_a_table_is_told_by_signature_length_and_revision(data: bytes, answer: bool) -> None:
     """Tables with a header are told from structures without one, from text, and from what is too short."""
     assert is_table(data) is answer
 

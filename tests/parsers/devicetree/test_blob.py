@@ -436,7 +436,7 @@ def test_properties_speak_for_themselves() -> None:
 @pytest.mark.parametrize(
     ("status", "available"), [("okay", True), ("ok", True), ("disabled", False), ("fail-x", False)]
 )
-def test_a_node_is_available_when_it_and_all_above_it_are(status: str, available: bool) -> None:  # noqa: FBT001
+def test_a_node_is_available_when_it_and_all_above_it_are(status: str, available: bool) -> None:
     """`status` of a node or of one above it takes it out of use; an empty `status` says nothing."""
     found = tree(node("bus", {"status": status}, node("dev", {"status": None})))
     assert found.nodes[2].available is available

@@ -306,7 +306,7 @@ def test_any_bytes_are_answered(data: bytes) -> None:
         (b"", False),
     ],
 )
-def test_a_file_is_told_by_its_beginning(data: bytes, answer: bool) -> None:  # noqa: FBT001
+def test_a_file_is_told_by_its_beginning(data: bytes, answer: bool) -> None:
     """An object that has the name of the format in its first 512 bytes is one of these files."""
     assert is_pci_file(data) is answer
 

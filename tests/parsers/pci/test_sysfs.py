@@ -154,7 +154,7 @@ NOTE = (
         (space(256, x06=b"\x10", x34=b"\x40", x40=b"\x10\0\xb2"), False),
     ],
 )
-def test_what_cannot_be_known_is_not_made_up(config: bytes, known: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_what_cannot_be_known_is_not_made_up(config: bytes, known: bool, tmp_path: Path) -> None:
     """With the header alone, or with a type that no specification has, nobody knows whether it is PCI Express."""
     function, found = read(tree(tmp_path, config))
     assert (function.pcie_type, function.pcie_known) == (None, known)
@@ -200,7 +200,7 @@ def test_any_configuration_space_is_answered(
     tmp_path_factory: pytest.TempPathFactory,
     head: bytes,
     rest: bytes,
-    linked: bool,  # noqa: FBT001
+    linked: bool,
 ) -> None:
     """Whatever the bytes, a function comes out, and it can be kept as a file."""
     config = head[:6] + (b"\x10" if linked else b"\0") + head[7:] + rest

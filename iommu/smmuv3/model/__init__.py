@@ -1,0 +1,8 @@
+"""SMMUv3 as hardware: reads what a driver left in memory and registers, and translates, faults and reports."""
+
+from __future__ import annotations
+
+from .hardware import Model
+from .values import FETCH, PRIVILEGED, READ, WRITE, Capabilities, Outcome, Transaction
+
+__all__ = ["FETCH", "PRIVILEGED", "READ", "WRITE", "Capabilities", "Model", "Outcome", "Transaction"]
