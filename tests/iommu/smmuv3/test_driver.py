@@ -224,7 +224,7 @@ def test_stalls_are_answered() -> None:
     """A stalled transaction waits for the driver, which lets it retry, abort or end silently."""
     board = Setup(capabilities(STALL_MAX=4))
     for stage in (1, 2):
-        domain = board.driver.create_domain(stage, stalls=True)  # type: ignore[arg-type]
+        domain = board.driver.create_domain(stage, stalls=True)
         board.driver.attach(stage, domain)
         assert board.model.access(Transaction(stage, 0x1000)).result == "stall"
         (event,), _ = board.driver.events()

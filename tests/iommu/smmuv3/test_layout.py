@@ -189,7 +189,7 @@ def test_l1cd_and_descriptors_by_hand() -> None:
     assert {name: value for name, value in block.items() if value} == expected
 
 
-EVENT_BYTES = {
+EVENT_BYTES: dict[str, dict[str, object]] = {
     # F_UUT: number 0x01; SSV bit 11; SubstreamID 0x12345; StreamID 7; Reason 0xABCD; RnW 99; InputAddr 191:128
     "01583412 07000000 cdab0000 08000000 8877665544332211 0000000000000000": {
         "name": "F_UUT", "stream_id": 7, "substream_id": 0x12345, "write": False, "instruction": False,

@@ -492,7 +492,11 @@ def test_reading_faults_ends_even_if_they_keep_coming() -> None:
     made = rig(LEGACY[0].replace(NFR=3))
     made.unit.faults.compress = False
     made.unit.translate(A, 0)
-    made.platform.observers.append(lambda _kind, _address: made.unit.translate(A, 0x1000))
+
+    def fault_again(_kind: str, _address: int) -> None:
+        made.unit.translate(A, 0x1000)
+
+    made.platform.observers.append(fault_again)
     assert len(made.driver.take_faults().records) == 8
     made.platform.observers.clear()
 

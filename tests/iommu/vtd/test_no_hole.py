@@ -264,7 +264,7 @@ def test_no_store_of_an_interrupt_change_lets_another_interrupt_through() -> Non
             _address: int,
             rig: Rig = rig,
             message: tuple[int, int] = (address, data),
-            allowed: set[object] = allowed,
+            allowed: set[tuple[int, Interrupt]] = allowed,
         ) -> None:
             for device in (A, B):
                 result = rig.unit.interrupt(device, *message)
