@@ -1,7 +1,7 @@
 """QEMU as a machine to run a driver on: guest memory as a shared file, registers over the qtest socket.
 
-The processor stays stopped; a SCSI controller (`lsi53c895a`) at 00:03.0 does DMA at once when told to, all of it through
-the emulated IOMMU.
+The processor stays stopped; a SCSI controller (`lsi53c895a`) at 00:03.0 does DMA at once when told to, all of it
+through the emulated IOMMU.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from iommuman.iommu.platform import PageAllocator
@@ -78,7 +79,9 @@ def test_the_vtd_driver_runs_on_qemu(need_tool: Callable[[str, str], str], tmp_p
 
 
 @pytest.mark.parametrize("stage", [1, 2])
-def test_the_smmuv3_driver_runs_on_qemu(need_tool: Callable[[str, str], str], tmp_path: Path, stage: int) -> None:
+def test_the_smmuv3_driver_runs_on_qemu(
+    need_tool: Callable[[str, str], str], tmp_path: Path, stage: Literal[1, 2]
+) -> None:
     """What is mapped can be reached, what is not cannot, and QEMU's event names the stream and the address."""
     qemu = need_tool("qemu-system-aarch64", "qemu-system-arm")
     arguments = ["-M", "virt,iommu=smmuv3,highmem=off,memory-backend=ram", "-cpu", "max"]
@@ -93,7 +96,7 @@ def test_the_smmuv3_driver_runs_on_qemu(need_tool: Callable[[str, str], str], tm
         pytest.skip("this QEMU has no stage 2 (10.0 and later have it)")
 
 
-def run_smmu(qemu: str, arguments: list[str], folder: Path, base: int, stage: int) -> None:
+def run_smmu(qemu: str, arguments: list[str], folder: Path, base: int, stage: Literal[1, 2]) -> None:
     """Run the driver through grants, refusals and changes."""
     with machine(qemu, arguments, folder, base) as platform:
         program, one, two, three = (base + offset for offset in (0x300000, 0x310000, 0x311000, 0x312000))
