@@ -23,6 +23,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open as long as we run
     parser = _parser(next((word for word in arguments if not word.startswith("-")), ""))
     try:
         parsed = parser.parse_args(arguments)
@@ -32,14 +34,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else USAGE
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: that is no error. Python must not flush again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except KeyboardInterrupt:
         return 130
     except IommumanError as error:
         sys.stderr.write(f"iommuman: {printable(str(error))}\n")
         return UNREADABLE
+    except OSError as error:
+        _drop_output()
+        sys.stderr.write(f"iommuman: the answer cannot be written: {error.strerror or error}\n")
+        return UNREADABLE
     return status
+
+
+def _drop_output() -> None:
+    """Send what is left to be written nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

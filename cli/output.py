@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 OK, FINDINGS, USAGE, UNREADABLE = 0, 1, 2, 3
 """Exit statuses: answered; answered, with findings that matter; wrong usage; input that cannot be read."""
 
+MOST_ENTRIES = 8
+"""Entries of folders that were passed over and are named."""
+
 EPILOG = """\
 A SOURCE is a file (an ACPI table, the text of acpidump, a DTB, a PCI topology written by 'iommuman capture'), a folder
 of these, a /sys tree or a copy of one, or 'live' for this machine. Files are known by what they hold, not by name.
@@ -57,6 +60,8 @@ def report(findings: Iterable[Finding], passed_over: Iterable[tuple[str, str]] =
         sys.stderr.write(f"{finding.severity}: {printable(str(finding))}\n")
         if finding.severity != "note":
             status = FINDINGS
-    for name, reason in passed_over:
-        sys.stderr.write(f"passed over: {printable(name)}: {printable(reason)}\n")
+    entries = [f"{printable(name)} ({printable(reason)})" for name, reason in passed_over]
+    if entries:
+        more = f", and {len(entries) - MOST_ENTRIES} more" if len(entries) > MOST_ENTRIES else ""
+        sys.stderr.write(f"passed over: {', '.join(entries[:MOST_ENTRIES])}{more}\n")
     return status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..base import printable
 from . import output
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             text = _device(topology, words[-1], as_json)
         except TopologyError as error:
-            arguments.fail(str(error))
+            arguments.fail(printable(str(error)))
     elif arguments.sid is not None:
         text = _senders(topology, _unit(topology, arguments), arguments.sid, as_json)
     else:
@@ -84,7 +85,7 @@ def _unit(topology: Topology, arguments: argparse.Namespace) -> str:
     if wanted is None and len(names) == 1:
         return names[0]
     if wanted not in topology.iommus:
-        known = ", ".join(names) or "none"
+        known = printable(", ".join(names)) or "none"
         arguments.fail(f"--iommu NAME must name one of the IOMMUs of the sources: {known}")
     return str(wanted)
 

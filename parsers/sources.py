@@ -8,6 +8,7 @@ Every command imports this module, so it does without pathlib, which takes as lo
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,9 @@ MAX_FILE = 64 << 20
 
 MAX_ENTRIES = 10_000
 """Most files of one folder that are looked at."""
+
+NO_SOURCE = "no table, acpidump text, device tree or PCI topology"
+"""Why a file is passed over that holds something else."""
 
 LIVE = "live"
 _SYS = "/sys"
@@ -56,9 +60,14 @@ class Inputs:
     findings: list[Finding] = field(default_factory=list)
 
     @property
+    def found(self) -> int:
+        """How many tables, trees and PCI topologies were found."""
+        return len(self.tables) + len(self.trees) + len(self.pci)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing at all was found."""
-        return not (self.tables or self.trees or self.pci)
+        return not self.found
 
 
 def read_sources(paths: Sequence[str]) -> Inputs:
@@ -69,18 +78,27 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     """
     inputs = Inputs()
     for path in paths:
+        before = inputs.found
         _read_path(path, inputs)
+        if inputs.found == before and not inputs.findings:
+            inputs.findings.append(_nothing_in(path, inputs))
     if inputs.empty:
-        where = Origin(", ".join(paths))
-        if unreadable := [finding for finding in inputs.findings if finding.severity == "error"]:
-            raise ParseError(unreadable[0])
-        text = "there is no ACPI table, acpidump text, device tree or PCI topology"
-        if inputs.passed_over:
-            name, reason = inputs.passed_over[0]
-            text += f" ({name}: {reason})"
-        advice = "name a table, a DTB, the text of acpidump, a folder of these, a copy of /sys, or 'live'"
-        raise ParseError(Finding("SOURCE-EMPTY", "error", where, text, advice=advice))
+        errors = [finding for finding in inputs.findings if finding.severity == "error"]
+        raise ParseError(errors[0] if errors else _nothing_in("", inputs))
     return inputs
+
+
+def _nothing_in(path: str, inputs: Inputs) -> Finding:
+    """Return the finding for a source that the user named and that gives nothing."""
+    text = "there is no ACPI table, acpidump text, device tree or PCI topology"
+    name, reason = inputs.passed_over[-1] if inputs.passed_over else ("", "")
+    if path and name == path:
+        inputs.passed_over.pop()
+        text += "" if reason == NO_SOURCE else f" ({reason})"
+    elif name:
+        text += f" ({name}: {reason})"
+    advice = "name a table, a DTB, the text of acpidump, a folder of these, a copy of /sys, or 'live'"
+    return Finding("SOURCE-EMPTY", "error", Origin(path), text, advice=advice)
 
 
 def _read_path(path: str, inputs: Inputs) -> None:
@@ -136,7 +154,10 @@ def _read_inner(entry: str, inputs: Inputs) -> None:
     try:
         _read_content(read_file(entry), entry, inputs)
     except OSError as error:
-        inputs.passed_over.append((entry, error.strerror or str(error)))
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):  # it may be the very table that matters
+            inputs.findings.append(_cannot_open(entry, error).finding)
+        else:
+            inputs.passed_over.append((entry, error.strerror or str(error)))
     except ParseError as error:
         inputs.findings.append(error.finding)
 
@@ -188,7 +209,7 @@ def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
         if looks_like(data):
             read(data, name, inputs)
             return
-    reason = "empty" if not data else "no table, acpidump text, device tree or PCI topology"
+    reason = "empty" if not data else NO_SOURCE
     inputs.passed_over.append((name, reason))
 
 

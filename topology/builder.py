@@ -39,7 +39,10 @@ class TopologyBuilder:
         self.findings: list[Finding] = []
         self.facts: list[Fact] = []
         self.pci: list[PciTopology] = []
+        self.silence = ""
         self._names: dict[str, int] = {}
+        self._segments: dict[int, str] = {}
+        self._indexed = 0
 
     def unique(self, name: str) -> str:
         """Return the name, or the name with `#2`, `#3`, … when it has been given out before."""
@@ -60,10 +63,11 @@ class TopologyBuilder:
 
     def segment_root(self, segment: int, origin: Origin) -> str:
         """Return the name of the root that stands for a whole PCI segment, adding it when it is not there."""
-        for root in self.roots:
-            if root.segment == segment:
-                return root.name
-        return self.add_root(segment, origin)
+        for root in self.roots[self._indexed :]:
+            if root.segment is not None:
+                self._segments.setdefault(root.segment, root.name)
+        self._indexed = len(self.roots)
+        return self._segments.get(segment) or self.add_root(segment, origin)
 
     def add_root(self, segment: int, origin: Origin, *properties: Property) -> str:
         """Add a root complex of a PCI segment, and return its name."""

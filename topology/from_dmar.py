@@ -60,6 +60,7 @@ class _Reader:
         self.table = table
         self.structures = [one for one in body.structures if not isinstance(one, Raw)]
         self.body = body
+        self.units = {(one.segment, one.base) for one in builder.iommus if one.kind == "vtd"}
         self.namespace = {one.device_number: one for one in self.structures if isinstance(one, Andd)}
 
     def run(self) -> None:
@@ -104,16 +105,14 @@ class _Reader:
                 "address 0')",
             )  # fmt: skip
             return None
-        if any(
-            one.base == unit.register_base and one.segment == unit.segment and one.kind == "vtd"
-            for one in self.builder.iommus
-        ):
+        if (unit.segment, unit.register_base) in self.units:
             self.report(
                 "DMAR-UNIT-TWICE", "warning", origin, f"the unit at 0x{unit.register_base:x} is declared twice",
                 clause="VT-d specification 4.1 §8.3", advice="the second declaration is left out, as Linux does",
             )  # fmt: skip
             return None
         name = self.builder.unique(f"vtd@{unit.register_base:x}")
+        self.units.add((unit.segment, unit.register_base))
         properties: tuple[Property, ...] = (("INCLUDE_PCI_ALL", True),) if unit.include_pci_all else ()
         self.builder.iommus.append(
             Iommu(name, "vtd", origin, unit.register_base, unit.register_bytes, unit.segment, properties=properties)

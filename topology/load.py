@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..base import Finding, Origin
 from ..parsers.acpi import Raw, Table
 from ..parsers.sources import Inputs, read_sources
 from .builder import TopologyBuilder
@@ -44,11 +45,36 @@ def assemble(inputs: Inputs) -> Topology:
         from .from_pci import add_function_segments
 
         add_function_segments(builder)
+    _note_silence(builder, inputs)
     return Topology(builder, inputs.passed_over)
 
 
 USED = ("DMAR", "IORT", "MCFG")
 """Signatures of the tables that go into a topology."""
+
+DECLARING = {"DMAR": "VT-d", "IORT": "SMMU", "IVRS": "AMD-Vi", "RIMT": "RISC-V IOMMU", "VIOT": "virtio-iommu"}
+"""Signatures of the tables that declare IOMMUs, and which."""
+
+
+def _note_silence(builder: TopologyBuilder, inputs: Inputs) -> None:
+    """Note why it is no answer that no source names an IOMMU: tables that are not read, or none that could."""
+    declaring = [table for table in inputs.tables if table.signature in DECLARING]
+    unread = [table for table in declaring if table.signature not in USED or isinstance(table.body, Raw)]
+    for table in unread:
+        builder.findings.append(
+            Finding(
+                "SOURCE-UNREAD",
+                "warning",
+                Origin(table.source, table.signature),
+                f"a table that declares IOMMUs ({DECLARING[table.signature]}) is not read",
+                advice="devices for which nothing else names an IOMMU may have one",
+            )
+        )
+    if unread:
+        names = " and ".join(dict.fromkeys(table.signature for table in unread))
+        builder.silence = f"the sources have {names}, which is not read and may name one"
+    elif not declaring and not inputs.trees:
+        builder.silence = "no source given could name one; give the DMAR or IORT table, or the device tree"
 
 
 def _add_pci(builder: TopologyBuilder, inputs: Inputs) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..base import Finding, IommumanError, Origin, format_pci_address, parse_pci_address
 from .model import Device, PciRoot, ReservedRegion
 from .resolve import Route, route_root_rid, routes
-from .senders import senders
+from .senders import reaches
 from .topology import Topology
 from .view import size
 
@@ -74,6 +74,8 @@ def _ask_host(topology: Topology, host: str, rid: int) -> Answer:
     if len(names) != 1:
         raise _unknown(host, "PCI host bridge", names, list(topology.roots))
     root: PciRoot = topology.roots[names[0]]
+    if root.segment is not None:
+        return _answer(topology, format_pci_address(root.segment, rid), (root.segment, rid))
     device = Device(f"{root.name}/{format_pci_address(0, rid)[5:]}", "pci", root.origin, None, rid)
     found = (route_root_rid(topology, root, rid),)
     return Answer(device, listed=False, routes=found, reserved=reserved_for(topology, device, found), sharers=())
@@ -125,14 +127,20 @@ def _sharers(
     topology: Topology, device: Device, found: tuple[Route, ...]
 ) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """Return who else has the IDs of a device."""
+    others = [
+        (other.name, route)
+        for other in topology.devices.values()
+        if other.name != device.name
+        for route in routes(topology, other)
+        if route.verdict == "controlled"
+    ]
     shared = []
-    for route in found:
-        if route.iommu is None or route.stream is None or route.verdict != "controlled":
+    for own in found:
+        if own.iommu is None or own.stream is None or own.verdict != "controlled":
             continue
-        others = (sender.name for sender in senders(topology, route.iommu, route.stream) if sender.device is not None)
-        names = tuple(dict.fromkeys(name for name in others if name != device.name))
+        names = tuple(dict.fromkeys(name for name, route in others if reaches(route, own.iommu, own.stream)))
         if names:
-            shared.append((route.iommu, route.stream, names))
+            shared.append((own.iommu, own.stream, names))
     return tuple(shared)
 
 

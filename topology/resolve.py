@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -47,7 +48,7 @@ class Route:
         why_origin: where that is known from.
         bridge: address of the bridge that puts this ID in place of the device's own; empty when none does.
         verdict: see `Verdict`.
-        iommu: name of the IOMMU; of the possible ones the first when unresolved.
+        iommu: name of the IOMMU; when unresolved, the one that takes what nothing else does, if there is one.
         stream: the ID at the IOMMU; None when it knows no IDs.
         count: number of IDs in a row that the route is for, from `requester` and `stream`.
         ignored_bits: bits of `stream` that the IOMMU ignores.
@@ -76,23 +77,48 @@ def routes(topology: Topology, device: Device) -> list[Route]:
         known = topology.function(device.segment, device.rid)
         sent = requesters(*known) if known else [Requester(device.rid, OWN)]
         physical = _physical_rid(known[1]) if known else None
-        return [replace(_segment_route(topology, device.segment, one, physical), bridge=one.bridge) for one in sent]
+        found = ((one, _segment_route(topology, device.segment, one, physical)) for one in sent)
+        return [replace(_concluded(topology, route), bridge=one.bridge) for one, route in found]
     maps = topology.maps_from(device.name)
     starts = [one for one in maps if one.carries != "msi"]
     if not starts:
         msi = _msi_hops(topology, device.name, None)
-        return [Route(None, "", None, "no-iommu", None, None, msi_hops=msi, reason=NO_MAP)]
-    return [_component_route(topology, device, one) for one in starts]
+        return [_concluded(topology, Route(None, "", None, "no-iommu", None, None, msi_hops=msi, reason=NO_MAP))]
+    return [_concluded(topology, _component_route(topology, device, one)) for one in starts]
 
 
 def route_rid(topology: Topology, segment: int, rid: int) -> Route:
     """Return what becomes of a requester ID of a segment, whether or not a function with it is known."""
-    return _segment_route(topology, segment, Requester(rid, OWN), None)
+    return _concluded(topology, _segment_route(topology, segment, Requester(rid, OWN), None))
 
 
 def route_root_rid(topology: Topology, root: PciRoot, rid: int) -> Route:
     """Return what becomes of a requester ID at one root; for roots whose segment nobody tells."""
-    return _root_route(topology, [root], Requester(rid, OWN), None, format_rid(rid))
+    return _concluded(topology, _root_route(topology, [root], Requester(rid, OWN), None, format_rid(rid)))
+
+
+def _concluded(topology: Topology, route: Route) -> Route:
+    """Return the route; that it has no IOMMU is only concluded from sources that could have named one."""
+    if route.verdict == "no-iommu" and topology.silence:
+        return replace(route, verdict="unresolved", reason=topology.silence)
+    return route
+
+
+def interrupt_route(device: Device, found: Sequence[Route]) -> Route:
+    """Return the route of the ID that a device's message-signalled interrupts carry.
+
+    Behind bridges of conventional PCI it is the ID that the bridge gives them (the rule of Linux's
+    `pci_msi_domain_get_msi_rid`, which is asked for each alias with the bridge that makes it).
+    """
+    chosen = found[0]
+    for route in found[1:]:
+        maker = parse_pci_address(route.bridge)
+        if device.rid is None or maker is None or route.requester is None or chosen.requester is None:
+            continue
+        bus = chosen.requester >> 8
+        if maker[1] >> 8 != bus or route.requester >> 8 != bus:
+            chosen = route
+    return chosen
 
 
 def match(maps: list[IdMap], number: int, purpose: Carries) -> IdMap | None:
@@ -157,11 +183,10 @@ def _root_route(
     rid = requester.rid
     found = None
     for root in roots:
-        maps = topology.maps_from(root.name)
-        found = match(maps, rid, "dma")
+        found = match(topology.maps_for(root.name, rid), rid, "dma")
         if physical is not None and (found is None or found.fallback):
             # VT-d scopes name physical functions only; their virtual functions follow them.
-            found = match(maps, physical, "dma")
+            found = match(topology.maps_for(root.name, physical), physical, "dma")
         if found is not None:
             name = root.name
             break
@@ -209,7 +234,7 @@ def _finish(topology: Topology, begun: Route, start: str, first: IdMap) -> Route
                 hops=tuple(hops),
                 reason="" if enabled else f"{place} is not enabled, so accesses are not translated",
             )
-        current = match(topology.maps_from(place), identifier or 0, "dma")
+        current = match(topology.maps_for(place, identifier or 0), identifier or 0, "dma")
     return replace(begun, hops=tuple(hops), reason=f"the maps lead to {place}, and to no IOMMU")
 
 
@@ -220,7 +245,7 @@ def _msi_hops(topology: Topology, start: str, number: int | None) -> tuple[Hop, 
     seen = set()
     while (place, identifier) not in seen:
         seen.add((place, identifier))
-        one = match(topology.maps_from(place), identifier or 0, "msi")
+        one = match(topology.maps_for(place, identifier or 0), identifier or 0, "msi")
         if one is None or one.target is None:
             break
         after = apply(one, identifier)

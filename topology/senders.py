@@ -27,8 +27,9 @@ def senders(topology: Topology, iommu: str, stream: int) -> list[Sender]:
     found = []
     for device in topology.devices.values():
         for route in routes(topology, device):
-            if route.iommu == iommu and route.verdict in ("controlled", "disabled") and _carries(route, stream):
+            if reaches(route, iommu, stream):
                 found.append(Sender(device.name, device, route))
+    named = {sender.name for sender in found}
     for root, rid in _inverse(topology, iommu, stream):
         if root.segment is None:
             name, route = f"{root.name}/{format_rid(rid)}", route_root_rid(topology, root, rid)
@@ -36,13 +37,21 @@ def senders(topology: Topology, iommu: str, stream: int) -> list[Sender]:
             name, route = format_pci_address(root.segment, rid), route_rid(topology, root.segment, rid)
         if name in topology.devices:
             continue  # its routes have been looked at above
-        if route.iommu == iommu and _carries(route, stream) and all(name != sender.name for sender in found):
+        if reaches(route, iommu, stream) and name not in named:
+            named.add(name)
             found.append(Sender(name, None, route))
+    for root in topology.roots.values():
+        if any(one.single and one.target == iommu for one in topology.maps_from(root.name)):
+            route = route_root_rid(topology, root, 0)
+            if reaches(route, iommu, stream):
+                found.append(Sender(f"every function of {root.name}", None, route))
     return found
 
 
-def _carries(route: Route, stream: int) -> bool:
-    """Tell whether the IOMMU takes this ID for one of the route's."""
+def reaches(route: Route, iommu: str, stream: int) -> bool:
+    """Tell whether a route ends at the IOMMU, with an ID that the IOMMU takes for this one."""
+    if route.iommu != iommu or route.verdict not in ("controlled", "disabled"):
+        return False
     if route.stream is None:
         return True
     if route.count > 1:

@@ -22,6 +22,9 @@ from .model import (
 if TYPE_CHECKING:
     from ..parsers.pci import PciFunction, PciTopology
 
+ALL_BITS = 0xFFFFFFFF
+"""The mask of a map that looks at every bit of an ID."""
+
 _Named = TypeVar("_Named", Iommu, PciRoot, MsiController)
 
 
@@ -41,10 +44,14 @@ class Topology:
         pci: PCI topologies.
         findings: what is wrong with the sources.
         passed_over: files that were no source, each with the reason.
+        silence: why nothing follows from no source naming an IOMMU for a device; empty when that is an answer.
     """
 
     __slots__ = (
+        "_exact",
         "_maps_from",
+        "_segments",
+        "_wide",
         "devices",
         "facts",
         "findings",
@@ -55,6 +62,7 @@ class Topology:
         "pci",
         "reserved",
         "roots",
+        "silence",
         "sources",
         "unresolved",
     )
@@ -73,13 +81,29 @@ class Topology:
         self.pci: tuple[PciTopology, ...] = tuple(builder.pci)
         self.findings: tuple[Finding, ...] = tuple(builder.findings)
         self.passed_over: tuple[tuple[str, str], ...] = tuple(passed_over)
+        self.silence = builder.silence
         self._maps_from: dict[str, list[IdMap]] = {}
-        for one in self.maps:
+        self._exact: dict[tuple[str, int], list[tuple[int, IdMap]]] = {}
+        self._wide: dict[str, list[tuple[int, IdMap]]] = {}
+        for order, one in enumerate(self.maps):
             self._maps_from.setdefault(one.source, []).append(one)
+            if one.length == 1 and not one.single and not one.fallback and one.mask == ALL_BITS:
+                self._exact.setdefault((one.source, one.base), []).append((order, one))
+            else:
+                self._wide.setdefault(one.source, []).append((order, one))
+        self._segments: dict[int | None, list[PciRoot]] = {}
+        for root in self.roots.values():
+            self._segments.setdefault(root.segment, []).append(root)
 
     def maps_from(self, name: str) -> list[IdMap]:
         """Return the maps whose IDs come from this root, device or IOMMU, in order."""
         return self._maps_from.get(name, [])
+
+    def maps_for(self, name: str, number: int) -> list[IdMap]:
+        """Return those of `maps_from` that can hold an ID, in order: tables may name thousands of IDs one by one."""
+        exact = self._exact.get((name, number), [])
+        found = sorted((*exact, *self._wide.get(name, [])), key=lambda pair: pair[0])
+        return [one for _, one in found]
 
     def function(self, segment: int, rid: int) -> tuple[PciTopology, PciFunction] | None:
         """Return a PCI function and the topology that it is part of."""
@@ -92,9 +116,7 @@ class Topology:
     def segment_roots(self, segment: int, bus: int) -> list[PciRoot]:
         """Return the roots that a bus of a segment can belong to, in order."""
         return [
-            root
-            for root in self.roots.values()
-            if root.segment == segment and root.first_bus <= bus <= root.last_bus and root.enabled
+            root for root in self._segments.get(segment, []) if root.first_bus <= bus <= root.last_bus and root.enabled
         ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..base import Origin
 from .model import Device
-from .resolve import Route, routes
+from .resolve import Route, interrupt_route, routes
 from .topology import Topology
 
 KINDS = {
@@ -49,21 +49,9 @@ class Attachment:
 
     @property
     def msi(self) -> tuple[str, int | None] | None:
-        """The MSI controller and device ID of its interrupts, if the sources tell.
-
-        Interrupts of a function behind a bridge of conventional PCI carry the bridge's ID when that is of another bus
-        (the rule of Linux's `pci_msi_domain_get_msi_rid`).
-        """
-        chosen = self.routes[0]
-        for route in self.routes[1:]:
-            if self.device.rid is None or route.requester is None or chosen.requester is None:
-                continue
-            bus = chosen.requester >> 8
-            if self.device.rid >> 8 != bus or route.requester >> 8 != bus:
-                chosen = route
-        if not chosen.msi_hops:
-            return None
-        return chosen.msi_hops[-1].target, chosen.msi_hops[-1].target_id
+        """The MSI controller and device ID of its interrupts, if the sources tell."""
+        hops = interrupt_route(self.device, self.routes).msi_hops
+        return (hops[-1].target, hops[-1].target_id) if hops else None
 
 
 def attachments(topology: Topology) -> list[Attachment]:

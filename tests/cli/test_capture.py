@@ -16,7 +16,7 @@ from tests.conftest import BOARDS, FIXTURES
 def sys_tree(tmp_path: Path) -> Path:
     """Return a genuine `/sys` tree, unpacked."""
     with tarfile.open(FIXTURES / "sys" / "q35-vtd.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)  # noqa: S202 - our own archive; Debian 12 has no filter for it yet
     return tmp_path / "sys"
 
 

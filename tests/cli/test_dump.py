@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from iommuman.parsers.acpi import build_table, parse_table, seal_table
+from iommuman.parsers.acpi.iort import Iort, RootComplex
 
 from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, HANDMADE
@@ -19,7 +22,8 @@ def test_the_tree_is_the_default(run: Callable[..., Ran]) -> None:
     ran = run("dump", BOARD)
     assert ran.status == 0
     assert "vtd@fed90000  Intel VT-d, segment 0000, registers 0xfed90000 + 4 KiB\n" in ran.out
-    assert [line.partition(": ")[0] for line in ran.err.splitlines()] == ["passed over", "passed over"]
+    nothing = "no table, acpidump text, device tree or PCI topology"
+    assert ran.err == f"passed over: {BOARD}/linux (a folder), {BOARD}/recipe.toml ({nothing})\n"
 
 
 @pytest.mark.parametrize(
@@ -85,9 +89,50 @@ def test_names_in_messages_are_escaped(run: Callable[..., Ran], tmp_path: Path) 
     assert "\033" not in run("dump", path).err
 
 
-def test_json_of_a_board_without_iommu(run: Callable[..., Ran]) -> None:
-    """No IOMMU is an answer: every device is listed with that verdict, and the status is 0."""
+def test_what_no_source_could_name_is_not_concluded(run: Callable[..., Ran]) -> None:
+    """From functions alone nothing follows about IOMMUs: every verdict is `unresolved`, with what to give."""
     ran = run("dump", "--format", "json", BOARD / "pci.json")
-    devices = json.loads(ran.out)["devices"]
+    routes = [route for device in json.loads(ran.out)["devices"] for route in device["routes"]]
     assert ran.status == 0
-    assert {route["verdict"] for device in devices for route in device["routes"]} == {"no-iommu"}
+    assert {route["verdict"] for route in routes} == {"unresolved"}
+    assert {route["reason"] for route in routes} == {
+        "no source given could name one; give the DMAR or IORT table, or the device tree"
+    }
+
+
+@pytest.mark.parametrize(("board", "table"), [("q35-amd", "IVRS"), ("q35-virtio-iommu", "VIOT")])
+def test_a_table_that_is_not_read_is_named_and_nothing_is_concluded(
+    run: Callable[..., Ran], board: str, table: str
+) -> None:
+    """A table that declares IOMMUs and is not read makes "no IOMMU" unknown, with a warning and status 1."""
+    ran = run("dump", BOARDS / board)
+    assert ran.status == 1
+    assert "NO IOMMU" not in ran.out
+    assert f"the sources have {table}, which is not read and may name one" in ran.out
+    assert f"{table}: a table that declares IOMMUs" in ran.err
+
+
+def test_a_named_source_that_gives_nothing_is_an_error(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Of several sources, one that holds nothing is said to, and the answer has status 1."""
+    (tmp_path / "text").write_text("hello")
+    ran = run("dump", BOARD, tmp_path / "text")
+    assert ran.status == 1
+    assert (
+        f"error: {tmp_path}/text: there is no ACPI table, acpidump text, device tree or PCI topology; name" in ran.err
+    )
+
+
+def test_an_id_that_goes_round_the_iommu_is_shown(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A device with one ID that is translated and one that is not stands in both places."""
+    whole = parse_table((BOARDS / "virt-smmuv3-acpi" / "IORT.bin").read_bytes())
+    assert isinstance(whole.body, Iort)
+    root = next(node for node in whole.body.nodes if isinstance(node, RootComplex))
+    narrow = replace(root.mappings[0], input_base=0x200, id_count=0xFF, output_base=0x200)
+    nodes = tuple(
+        replace(node, mappings=(narrow,) * len(node.mappings)) if node is root else node for node in whole.body.nodes
+    )
+    changed = seal_table(replace(whole, body=replace(whole.body, nodes=nodes)))
+    (tmp_path / "IORT.bin").write_bytes(build_table(changed))
+    out = run("dump", tmp_path / "IORT.bin", BOARDS / "virt-smmuv3-acpi" / "pci.json").out
+    assert "─ 0000:02:01.0  ID 0x208" in out
+    assert "─ 0000:02:01.0  only as 00:06.0, 1000:0012 SCSI controller" in out.partition("NO IOMMU")[2]

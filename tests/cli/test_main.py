@@ -143,3 +143,16 @@ def test_other_exceptions_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("iommuman.topology.load.load_topology", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["dump", str(BOARD)])
+
+
+def test_an_answer_that_cannot_be_written_is_one_sentence() -> None:
+    """A full disk behind stdout, or no stdout at all, leaves no traceback."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        ran = subprocess.run(command("dump", str(BOARD)), stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ran.returncode == 3
+    assert ran.stderr == b"iommuman: the answer cannot be written: No space left on device\n"
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command("dump", str(BOARD))], stderr=subprocess.PIPE, check=False
+    )
+    assert closed.returncode == 0
+    assert b"Traceback" not in closed.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -122,3 +123,36 @@ def test_findings_of_the_sources_are_said_too(run: Callable[..., Ran]) -> None:
     ran = run("who", HANDMADE / "damaged" / "dmar-checksum" / "DMAR.bin", "00:02.0")
     assert ran.status == 1
     assert ran.err.startswith("error: ")
+
+
+def test_interrupts_of_a_function_behind_a_bridge_carry_the_bridges_id(run: Callable[..., Ran]) -> None:
+    """`who` and `dump` agree: behind bridges of conventional PCI the device ID is that of the bridge's ID."""
+    board = BOARDS / "virt-smmuv3-acpi"
+    for name, number in (("02:01.0", "0x30"), ("04:01.0", "0x400"), ("00:03.0", "0x18")):
+        assert f"→ its:0 ID {number}, by ID mapping" in run("who", board, name).out
+        line = next(line for line in run("dump", board).out.splitlines() if f"─ 0000:{name}" in line)
+        assert f"MSI its:0 {number}," in line
+
+
+def test_a_host_with_a_segment_is_its_segment(run: Callable[..., Ran]) -> None:
+    """HOST/bb:dd.f of a host whose segment is known is the function of that segment, aliases and all."""
+    assert run("who", BOARD, "pci:0000/02:01.0") == run("who", BOARD, "02:01.0")
+    blind = run("who", HANDMADE / "dmar-two-hop-blind", "pci:0000/08:00.0").out
+    assert "this cannot be told" in blind
+
+
+def test_an_unresolved_route_is_no_sender(run: Callable[..., Ran]) -> None:
+    """A function that may be behind a unit is not listed as one that sends an ID to it."""
+    ran = run("who", "--sid", "0x800", "--iommu", "vtd@fed93000", HANDMADE / "dmar-two-hop-blind")
+    assert "nobody that the sources speak of sends it" in ran.out
+
+
+def test_names_in_errors_are_escaped(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A near match whose name has control characters cannot drive the terminal."""
+    blob = (HANDMADE / "dt-parents" / "board.dtb").read_bytes().replace(b"usb@6000000", b"us\033@6000000")
+    (tmp_path / "board.dtb").write_bytes(blob)
+    ran = run("who", tmp_path / "board.dtb", "usb@6000000")
+    assert ran.status == 2
+    assert "\033" not in ran.err
+    assert "\033" not in run("dump", "--format", "dot", tmp_path / "board.dtb").out
+    assert "\033" not in run("dump", "--format", "table", tmp_path / "board.dtb").out

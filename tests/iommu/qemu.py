@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import re
 import socket
 import struct
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from socket import SocketIO
 
 RAM = 64 << 20
 SOURCE = 3 << 3
@@ -27,9 +29,9 @@ ISTAT, SOFTWARE_RESET = 0x14, 0x40
 class QtestPlatform:
     """A `Platform` on a QEMU: physical addresses of memory begin at `base`."""
 
-    def __init__(self, link: socket.socket, memory: mmap.mmap, base: int) -> None:
+    def __init__(self, link: SocketIO, memory: mmap.mmap, base: int) -> None:
         """Use a qtest connection and the mapped guest memory."""
-        self.link = link.makefile("rwb", buffering=0)
+        self.link = link
         self.memory = memory
         self.base = base
 
@@ -59,6 +61,14 @@ class QtestPlatform:
         self.command(f"write{'l' if size == 4 else 'q'} 0x{address:x} 0x{value:x}")
 
 
+def version(program: str) -> tuple[int, ...]:
+    """Return the version of a QEMU."""
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"version (\d+)\.(\d+)", text)
+    assert found is not None
+    return int(found[1]), int(found[2])
+
+
 @contextlib.contextmanager
 def machine(program: str, arguments: list[str], folder: Path, base: int) -> Iterator[QtestPlatform]:
     """Start a QEMU that never runs its processor, and end it again whatever happens."""
@@ -68,23 +78,20 @@ def machine(program: str, arguments: list[str], folder: Path, base: int) -> Iter
         "-object", f"memory-backend-file,id=ram,size={RAM},mem-path={ram},share=on",
         "-device", "lsi53c895a,addr=3.0", "-qtest", f"unix:{path},server=on,wait=off", "-qtest-log", "/dev/null",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        try:
-            link = socket.socket(socket.AF_UNIX)
-            link.settimeout(30)
-            for _ in range(300):
-                with contextlib.suppress(OSError):
-                    link.connect(str(path))
-                    break
-                assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
-                time.sleep(0.1)
-            with ram.open("r+b") as file, mmap.mmap(file.fileno(), RAM) as memory:
-                platform = QtestPlatform(link, memory, base)
-                yield platform
-                platform.link.close()
-            link.close()
-        finally:
-            process.kill()
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+        stack.callback(process.kill)
+        link = stack.enter_context(socket.socket(socket.AF_UNIX))
+        link.settimeout(30)
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                link.connect(str(path))
+                break
+            assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
+            time.sleep(0.1)
+        file = stack.enter_context(ram.open("r+b"))
+        memory = stack.enter_context(mmap.mmap(file.fileno(), RAM))
+        yield QtestPlatform(stack.enter_context(link.makefile("rwb", buffering=0)), memory, base)
 
 
 class Engine:

@@ -166,12 +166,13 @@ def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_nothing_of_use_is_refused_with_the_first_reason(tmp_path: Path) -> None:
-    """When all sources together hold nothing the error says so, why the first file was no use, and what to name."""
+    """When all sources together hold nothing, the error is that of the first, and says what to name."""
     note = write(tmp_path / "one", note=b"a remark") / "note"
     empty = write(tmp_path / "two")
-    assert refused(note) == f"{note}: {NOTHING} ({note}: {NO_KIND}); {ADVICE}"
+    assert refused(note) == f"{note}: {NOTHING}; {ADVICE}"
     assert refused(empty) == f"{empty}: {NOTHING}; {ADVICE}"
-    assert refused(empty, note) == f"{empty}, {note}: {NOTHING} ({note}: {NO_KIND}); {ADVICE}"
+    assert refused(empty, note) == refused(empty)
+    assert refused(note.parent) == f"{note.parent}: {NOTHING} ({note}: {NO_KIND}); {ADVICE}"
     assert refused() == f"{NOTHING}; {ADVICE}"
     assert Inputs().empty
 
@@ -215,7 +216,7 @@ def test_files_over_the_limit_are_passed_over(limit: int, tmp_path: Path, monkey
     if limit == 1 << 20:
         assert read_sources([str(path)]).tables[0].size == 1 << 20
     else:
-        assert refused(path) == f"{path}: {NOTHING} ({path}: larger than 0 MiB); {ADVICE}"
+        assert refused(path) == f"{path}: {NOTHING} (larger than 0 MiB); {ADVICE}"
 
 
 def test_a_file_is_read_up_to_what_is_asked(tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def test_a_folder_of_a_hundred_thousand_entries_is_bounded(tmp_path: Path, monke
     assert [(finding.rule, finding.severity) for finding in inputs.findings] == [("SOURCE-MANY", "warning")]
 
 
-def test_a_folder_that_fails_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_fails_is_an_error_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a folder's entries cannot be had, the other sources are read, and the reason is told."""
     table_file = write(tmp_path, table=SSDT) / "table"
 
@@ -252,7 +253,9 @@ def test_a_folder_that_fails_is_passed_over(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "scandir", fail)
     inputs = read_sources([str(tmp_path), str(table_file)])
     assert len(inputs.tables) == 1
-    assert inputs.passed_over == [(str(tmp_path), "Input/output error")]
+    assert str(inputs.findings[0]).startswith(
+        f"{tmp_path}: there is no ACPI table, acpidump text, device tree or PCI topology (Input/output error); name"
+    )
 
 
 @pytest.mark.parametrize("most", [3, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...base import printable
 from ..topology import Topology
 from ..view import KINDS, attachments
 
@@ -33,5 +34,5 @@ def draw_dot(topology: Topology) -> str:
 
 def _quote(text: str) -> str:
     """Return a quoted identifier of the DOT language."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    escaped = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in text.split("\n"))
+    return '"' + "\\n".join(escaped) + '"'

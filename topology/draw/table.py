@@ -34,7 +34,8 @@ def _row(one: Attachment, route: Route, provenance: bool) -> tuple[str, ...]:  #
         last = route.msi_hops[-1]
         msi = last.target + ("" if last.target_id is None else f"=0x{last.target_id:x}")
     rule = route.hops[-1].rule if route.hops else "-"
-    row = (printable(one.device.name), requester, route.iommu or "-", stream, msi, route.verdict, rule)
+    cells = (one.device.name, requester, route.iommu or "-", stream, msi, route.verdict, rule)
+    row = tuple(printable(cell) for cell in cells)
     if not provenance:
         return row
     origin: Origin = route.hops[-1].origin if route.hops else one.device.origin

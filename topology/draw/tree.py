@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ...base import Origin, printable
+from ...base import Origin, format_rid, printable
 from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
@@ -48,10 +48,22 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
         colour: use ANSI colours; without them the text is the same.
     """
     attached = attachments(topology)
-    lines = [_unit_line(topology, unit, attached) for unit in topology.iommus.values()]
+    regions = _regions_by_unit(topology, attached)
+    ranges: dict[str | None, list[IdMap]] = {}
+    for one in topology.maps:
+        if _is_range(topology, one):
+            ranges.setdefault(one.target, []).append(one)
+    members: dict[str, list[Attachment]] = {}
+    for attachment in attached:
+        for name in attachment.units:
+            members.setdefault(name, []).append(attachment)
+    lines = [
+        _unit_line(topology, unit, ranges.get(unit.name, []), members.get(unit.name, []), regions.get(unit.name, []))
+        for unit in topology.iommus.values()
+    ]
     lines += _uncontrolled(topology, attached)
-    if loose := [region for region in topology.reserved if not _region_units(region, attached)]:
-        lines.append(_Line("reserved memory", children=[_region_line(region) for region in loose]))
+    if loose := regions.get(None):
+        lines.append(_Line("reserved memory", children=[_region_line(topology, region) for region in loose]))
     if topology.msi_controllers:
         controllers = [
             _Line(one.name, one.kind + ("" if one.base is None else f", at 0x{one.base:x}"), one.origin)
@@ -78,7 +90,9 @@ def _summary(topology: Topology) -> str:
     return text + ("\nmachine: " + ", ".join(facts) if facts else "")
 
 
-def _unit_line(topology: Topology, unit: Iommu, attached: list[Attachment]) -> _Line:
+def _unit_line(
+    topology: Topology, unit: Iommu, ranges: list[IdMap], members: list[Attachment], regions: list[ReservedRegion]
+) -> _Line:
     """Return an IOMMU with all that belongs to it."""
     words = [KINDS.get(unit.kind, unit.kind)]
     if unit.segment is not None:
@@ -91,11 +105,9 @@ def _unit_line(topology: Topology, unit: Iommu, attached: list[Attachment]) -> _
     line = _Line(unit.name, ", ".join(words), unit.origin, BOLD + (GREEN if unit.enabled else YELLOW))
     if unit.interrupts:
         line.children.append(_Line("interrupts", _interrupt_words(unit.interrupts)))
-    line.children += [_map_line(one) for one in topology.maps if one.target == unit.name and _is_range(topology, one)]
-    line.children += _nest(topology, unit.name, [one for one in attached if unit.name in one.units])
-    line.children += [
-        _region_line(region) for region in topology.reserved if unit.name in _region_units(region, attached)
-    ]
+    line.children += [_map_line(one) for one in ranges]
+    line.children += _nest(topology, unit.name, members)
+    line.children += [_region_line(topology, region) for region in regions]
     line.children += [
         _Line("unresolved scope", f"{_path(scope.start_bus, scope.path)}: {scope.reason}", scope.origin, YELLOW)
         for scope in topology.unresolved
@@ -242,21 +254,31 @@ def _uncontrolled(topology: Topology, attached: list[Attachment]) -> Iterator[_L
     )
     for verdict, title, colour in groups:
         found = [
-            one
+            (one, [route for route in one.routes if route.verdict == verdict])
             for one in attached
-            if not one.units and one.routes[0].verdict == verdict and one.device.kind not in INTERRUPT_SOURCES
+            if one.device.kind not in INTERRUPT_SOURCES and any(route.verdict == verdict for route in one.routes)
         ]
         if not found:
             continue
         line = _Line(title, children=[], colour=BOLD + colour)
-        for one in found:
-            text = _words(describe(one.device), one.routes[0].reason, _msi_words(one))
+        for one, routes in found:
+            ids = _sent(one, routes) if len(routes) < len(one.routes) else ""
+            text = _words(ids, describe(one.device), routes[0].reason, _msi_words(one))
             line.children.append(_Line(one.device.name, text, one.device.origin))
         yield line
     bare = [root for root in topology.roots.values() if not _has_unit(topology, root.name) and root.enabled]
-    if bare:
+    if bare and not topology.silence:
         text = "no IOMMU for its requester IDs"
         yield _Line("PCI roots without IOMMU", children=[_Line(root.name, text, root.origin) for root in bare])
+
+
+def _sent(one: Attachment, routes: list[Route]) -> str:
+    """Say which of a device's IDs the routes are for, when others fare differently."""
+    words = []
+    for route in routes:
+        if route.requester is not None:
+            words.append(format_rid(route.requester) if one.device.rid is not None else f"0x{route.requester:x}")
+    return "only as " + ", ".join(words) if words else "in part"
 
 
 def _has_unit(topology: Topology, root: str) -> bool:
@@ -264,7 +286,7 @@ def _has_unit(topology: Topology, root: str) -> bool:
     return any(one.target in topology.iommus for one in topology.maps_from(root))
 
 
-def _region_line(region: ReservedRegion) -> _Line:
+def _region_line(topology: Topology, region: ReservedRegion) -> _Line:
     """Return the line of a reserved region."""
     words = [f"0x{region.start:x}-0x{region.start + region.length - 1:x} ({size(region.length)})", region.kind]
     words.append(MEANINGS[region.meaning])
@@ -272,17 +294,28 @@ def _region_line(region: ReservedRegion) -> _Line:
         words.append(f"physical 0x{region.physical:x}")
     if region.devices:
         words.append("for " + " ".join(region.devices))
-    words += [f"for {stream.iommu} {_stream(stream.base, stream.length)}" for stream in region.streams]
+    words += [f"for {stream.iommu} {_stream(stream.base, stream.length)}" for stream in region.streams[:MOST_IDS]]
+    if len(region.streams) > MOST_IDS:
+        words.append(f"and {len(region.streams) - MOST_IDS} more")
+    words += [
+        f"for a scope that is not resolved ({_path(scope.start_bus, scope.path)})"
+        for scope in topology.unresolved
+        if scope.owner == f"RMRR 0x{region.start:x}" and region.kind == "rmrr"
+    ]
     words += _property_words(region.properties)
     return _Line("reserved", _words(*words), region.origin, YELLOW)
 
 
-def _region_units(region: ReservedRegion, attached: list[Attachment]) -> set[str]:
-    """Return the IOMMUs that a region concerns."""
-    units = {stream.iommu for stream in region.streams}
-    if region.devices:
-        units |= {unit for one in attached if one.device.name in region.devices for unit in one.units}
-    return units
+def _regions_by_unit(topology: Topology, attached: list[Attachment]) -> dict[str | None, list[ReservedRegion]]:
+    """Return the reserved regions that concern each IOMMU, and under None those that concern none."""
+    units_of = {one.device.name: one.units for one in attached}
+    found: dict[str | None, list[ReservedRegion]] = {}
+    for region in topology.reserved:
+        units = {stream.iommu for stream in region.streams}
+        units.update(unit for name in region.devices for unit in units_of.get(name, ()))
+        for unit in (*sorted(units), *([] if units else [None])):
+            found.setdefault(unit, []).append(region)
+    return found
 
 
 def _path(bus: int, path: tuple[tuple[int, int], ...]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...base import Origin, format_rid, printable
 from ..query import Answer, Place
-from ..resolve import Hop, Route
+from ..resolve import Hop, Route, interrupt_route
 from ..senders import Sender
 from ..view import describe, short_origin, size
 from .json import origin_object, region_object, route_object
@@ -29,7 +29,7 @@ def draw_answer(answer: Answer) -> str:
         lines += _route_lines(answer, route)
     for unit, stream, names in answer.sharers:
         lines.append(f"  ID 0x{stream:x} of {unit} is shared with {', '.join(names)}: they cannot be told apart by it")
-    if msi := answer.routes[0].msi_hops:
+    if msi := interrupt_route(answer.device, answer.routes).msi_hops:
         lines.append("  its message-signalled interrupts")
         lines += [_hop_line(hop) for hop in msi]
     for region in answer.reserved:

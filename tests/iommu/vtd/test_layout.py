@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 
 import pytest
-from iommuman.iommu.bits import Bits
+from iommuman.iommu.bits import Bits, Field
 from iommuman.iommu.vtd import layout, names
+from iommuman.iommu.vtd.model import Hardware
 from iommuman.iommu.vtd.records import decode_fault
 
 # Each vector: class, doublewords lowest first with a comment a field, and what the fields must read as.
@@ -429,6 +430,139 @@ VBOX_REASONS = {
     "SGN_2": 0x81, "SGN_3": 0x82, "SGN_5": 0x84, "SGN_6": 0x85, "SGN_7": 0x86, "SGN_8": 0x87, "SGN_9": 0x88,
     "SGN_10": 0x89,
 }  # fmt: skip
+# Linux drivers/iommu/intel/pasid.h (56ecaf6c5834), iommu.h (3af56d9611cf) and iommu.c (7e3c3883c381): the macro or
+# setter that touches a field, word and bits as it has them.
+LINUX_SCALABLE = [
+    # iommu.h and iommu.c: the context entry.
+    ("context_present", layout.ScalableContextEntry.P, 0, 1),
+    ("context_set_fault_enable", layout.ScalableContextEntry.FPD, 0, 1 << 1),
+    ("context_set_sm_dte", layout.ScalableContextEntry.DTE, 0, 1 << 2),
+    ("CONTEXT_PASIDE", layout.ScalableContextEntry.PASIDE, 0, 1 << 3),
+    ("context_set_sm_pre", layout.ScalableContextEntry.PRE, 0, 1 << 4),
+    ("context_pdts", layout.ScalableContextEntry.PDTS, 0, 7 << 9),
+    ("context_set_sm_rid2pasid", layout.ScalableContextEntry.RID_PASID, 1, (1 << 20) - 1),
+    # pasid.h: the directory entry, then the entry of a PASID.
+    ("pasid_pde_is_present", layout.PasidDirectoryEntry.P, 0, 1),
+    ("PDE_PFN_MASK", layout.PasidDirectoryEntry.SMPTBLPTR, 0, (1 << 64) - 0x1000),
+    ("PASID_PTE_PRESENT", layout.PasidEntry.P, 0, 1),
+    ("PASID_PTE_FPD", layout.PasidEntry.FPD, 0, 2),
+    ("pasid_set_address_width", layout.PasidEntry.AW, 0, 7 << 2),
+    ("pasid_set_translation_type", layout.PasidEntry.PGTT, 0, 7 << 6),
+    ("pasid_set_ssade", layout.PasidEntry.SSADE, 0, 1 << 9),
+    ("pasid_set_slptr", layout.PasidEntry.SSPTPTR, 0, (1 << 64) - 0x1000),
+    ("pasid_set_domain_id", layout.PasidEntry.DID, 1, 0xFFFF),
+    ("pasid_set_page_snoop", layout.PasidEntry.PWSNP, 1, 1 << 23),
+    ("pasid_set_pgsnp", layout.PasidEntry.PGSNP, 1, 1 << 24),
+    ("pasid_set_sre", layout.PasidEntry.SRE, 2, 1),
+    ("pasid_set_flpm", layout.PasidEntry.FSPM, 2, 3 << 2),
+    ("pasid_set_wpe", layout.PasidEntry.WPE, 2, 1 << 4),
+    ("pasid_set_nxe", layout.PasidEntry.NXE, 2, 1 << 5),
+    ("pasid_set_eafe", layout.PasidEntry.EAFE, 2, 1 << 7),
+    ("pasid_set_flptr", layout.PasidEntry.FSPTPTR, 2, (1 << 64) - 0x1000),
+]
+# Linux drivers/iommu/intel/iommu.h (3af56d9611cf), include/linux/dmar.h (02d715b4a818) and
+# arch/x86/include/asm/posted_intr.h (2254808b53d9): descriptors of the queue, interrupt entries, as there.
+LINUX_OTHERS = [
+    ("QI_CC_GRAN", layout.ContextInvalidate.G, 0, 3 << 4),
+    ("QI_CC_DID", layout.ContextInvalidate.DID, 0, 0xFFFF << 16),
+    ("QI_CC_SID", layout.ContextInvalidate.SID, 0, 0xFFFF << 32),
+    ("QI_CC_FM", layout.ContextInvalidate.FM, 0, 3 << 48),
+    ("QI_IOTLB_GRAN", layout.IotlbInvalidate.G, 0, 3 << 4),
+    ("QI_IOTLB_DW", layout.IotlbInvalidate.DW, 0, 1 << 6),
+    ("QI_IOTLB_DR", layout.IotlbInvalidate.DR, 0, 1 << 7),
+    ("QI_IOTLB_DID", layout.IotlbInvalidate.DID, 0, 0xFFFF << 16),
+    ("QI_IOTLB_AM", layout.IotlbInvalidate.AM, 1, 0x3F),
+    ("QI_IOTLB_IH", layout.IotlbInvalidate.IH, 1, 1 << 6),
+    ("QI_IOTLB_ADDR", layout.IotlbInvalidate.ADDR, 1, (1 << 64) - 0x1000),
+    ("QI_DEV_IOTLB_QDEP", layout.DeviceTlbInvalidate.MIP, 0, 0x1F << 16),
+    ("QI_DEV_IOTLB_SID", layout.DeviceTlbInvalidate.SID, 0, 0xFFFF << 32),
+    ("QI_DEV_IOTLB_PFSID", layout.DeviceTlbInvalidate.PFSID, 0, 0xF << 12 | 0xFFF << 52),
+    ("QI_DEV_IOTLB_SIZE", layout.DeviceTlbInvalidate.S, 1, 1),
+    ("QI_DEV_IOTLB_ADDR", layout.DeviceTlbInvalidate.ADDR, 1, (1 << 64) - 0x1000),
+    ("QI_IEC_SELECTIVE", layout.InterruptEntryInvalidate.G, 0, 1 << 4),
+    ("QI_IEC_IM", layout.InterruptEntryInvalidate.IM, 0, 0x1F << 27),
+    ("QI_IEC_IIDEX", layout.InterruptEntryInvalidate.IIDX, 0, 0xFFFF << 32),
+    ("QI_IWD_STATUS_WRITE", layout.Wait.SW, 0, 1 << 5),
+    ("QI_IWD_FENCE", layout.Wait.FN, 0, 1 << 6),
+    ("QI_IWD_PRQ_DRAIN", layout.Wait.PD, 0, 1 << 7),
+    ("QI_IWD_STATUS_DATA", layout.Wait.DATA, 0, 0xFFFFFFFF << 32),
+    ("QI_EIOTLB_GRAN", layout.PasidIotlbInvalidate.G, 0, 3 << 4),
+    ("QI_EIOTLB_DID", layout.PasidIotlbInvalidate.DID, 0, 0xFFFF << 16),
+    ("QI_EIOTLB_PASID", layout.PasidIotlbInvalidate.PASID, 0, 0xFFFFF << 32),
+    ("QI_EIOTLB_AM", layout.PasidIotlbInvalidate.AM, 1, 0x3F),
+    ("QI_EIOTLB_IH", layout.PasidIotlbInvalidate.IH, 1, 1 << 6),
+    ("QI_EIOTLB_ADDR", layout.PasidIotlbInvalidate.ADDR, 1, (1 << 64) - 0x1000),
+    ("QI_PC_GRAN", layout.PasidCacheInvalidate.G, 0, 3 << 4),
+    ("QI_PC_DID", layout.PasidCacheInvalidate.DID, 0, 0xFFFF << 16),
+    ("QI_PC_PASID", layout.PasidCacheInvalidate.PASID, 0, 0xFFFFF << 32),
+    ("QI_DEV_EIOTLB_QDEP", layout.PasidDeviceTlbInvalidate.MIP, 0, 0x1F << 4),
+    ("QI_DEV_EIOTLB_PFSID", layout.PasidDeviceTlbInvalidate.PFSID, 0, 0xF << 12 | 0xFFF << 52),
+    ("QI_DEV_EIOTLB_SID", layout.PasidDeviceTlbInvalidate.SID, 0, 0xFFFF << 16),
+    ("QI_DEV_EIOTLB_PASID", layout.PasidDeviceTlbInvalidate.PASID, 0, 0xFFFFF << 32),
+    ("QI_DEV_EIOTLB_SIZE", layout.PasidDeviceTlbInvalidate.S, 1, 1 << 11),
+    ("QI_DEV_EIOTLB_ADDR", layout.PasidDeviceTlbInvalidate.ADDR, 1, (1 << 64) - 0x1000),
+    ("dst_mode", layout.Irte.DM, 0, 1 << 2),
+    ("redir_hint", layout.Irte.RH, 0, 1 << 3),
+    ("trigger_mode", layout.Irte.TM, 0, 1 << 4),
+    ("dlvry_mode", layout.Irte.DLM, 0, 7 << 5),
+    ("r_avail", layout.Irte.AVAIL, 0, 0xF << 8),
+    ("pst", layout.Irte.IM, 0, 1 << 15),
+    ("r_vector", layout.Irte.V, 0, 0xFF << 16),
+    ("dest_id", layout.Irte.DST, 0, 0xFFFFFFFF << 32),
+    ("sid", layout.Irte.SID, 1, 0xFFFF),
+    ("sq", layout.Irte.SQ, 1, 3 << 16),
+    ("svt", layout.Irte.SVT, 1, 3 << 18),
+    ("p_urgent", layout.PostedIrte.URG, 0, 1 << 14),
+    ("p_pst", layout.PostedIrte.IM, 0, 1 << 15),
+    ("p_vector", layout.PostedIrte.V, 0, 0xFF << 16),
+    ("pda_l, pda_h", layout.PostedIrte.PDA, 0, 0x3FFFFFF << 38 | 0xFFFFFFFF << 96),
+    ("p_sid", layout.PostedIrte.SID, 1, 0xFFFF),
+    ("p_svt", layout.PostedIrte.SVT, 1, 3 << 18),
+    ("pir", layout.PostedDescriptor.PIR, 0, (1 << 256) - 1),
+    ("POSTED_INTR_ON", layout.PostedDescriptor.ON, 4, 1),
+    ("POSTED_INTR_SN", layout.PostedDescriptor.SN, 4, 1 << 1),
+    ("nv", layout.PostedDescriptor.NV, 4, 0xFF << 16),
+    ("ndst", layout.PostedDescriptor.NDST, 4, 0xFFFFFFFF << 32),
+]
+# QEMU hw/i386/intel_iommu_internal.h (qemu/qemu 8ffa52c20d56, pbo-linaro/qemu-ci 06ef3849ee96), VTD_ left out.
+QEMU_SCALABLE = [
+    ("ROOT_ENTRY_P", layout.ScalableRootEntry.LP, 0, 1),
+    ("ROOT_ENTRY_CTP", layout.ScalableRootEntry.LCTP, 0, (1 << 64) - 0x1000),
+    ("ROOT_ENTRY_P", layout.ScalableRootEntry.UP, 1, 1),
+    ("ROOT_ENTRY_CTP", layout.ScalableRootEntry.UCTP, 1, (1 << 64) - 0x1000),
+    ("CONTEXT_ENTRY_P", layout.ScalableContextEntry.P, 0, 1),
+    ("CONTEXT_ENTRY_FPD", layout.ScalableContextEntry.FPD, 0, 1 << 1),
+    ("PASID_DIR_BASE_ADDR_MASK", layout.ScalableContextEntry.PASIDDIRPTR, 0, (1 << 64) - 0x1000),
+    ("SM_CONTEXT_ENTRY_RID2PASID_MASK", layout.ScalableContextEntry.RID_PASID, 1, 0xFFFFF),
+    ("PASID_DIR_FPD", layout.PasidDirectoryEntry.FPD, 0, 1 << 1),
+    ("PASID_TABLE_BASE_ADDR_MASK", layout.PasidDirectoryEntry.SMPTBLPTR, 0, (1 << 64) - 0x1000),
+    ("PASID_ENTRY_P", layout.PasidEntry.P, 0, 1),
+    ("PASID_ENTRY_FPD", layout.PasidEntry.FPD, 0, 1 << 1),
+    ("SM_PASID_ENTRY_AW", layout.PasidEntry.AW, 0, 7 << 2),
+    ("SM_PASID_ENTRY_PGTT", layout.PasidEntry.PGTT, 0, 7 << 6),
+    ("SM_PASID_ENTRY_SLPTPTR", layout.PasidEntry.SSPTPTR, 0, (1 << 64) - 0x1000),
+    ("SM_PASID_ENTRY_DID", layout.PasidEntry.DID, 1, 0xFFFF),
+    ("SM_PASID_ENTRY_FLPM", layout.PasidEntry.FSPM, 2, 3 << 2),
+    ("SM_PASID_ENTRY_FLPTPTR", layout.PasidEntry.FSPTPTR, 2, (1 << 64) - 0x1000),
+]
+# The same file at 06ef3849ee96: what it calls reserved in each word, but for address bits above the host's width, and
+# the bits that it counts in although they are a field.
+PFSID = layout.DeviceTlbInvalidate.PFSID.mask
+QEMU_RESERVED: list[tuple[type[Bits], tuple[int, ...], int]] = [
+    (layout.RootEntry, (0xFFE, (1 << 64) - 1), 0),  # ROOT_ENTRY_RSVD; the upper half is tested against 0
+    (layout.ScalableRootEntry, (0xFFE, 0xFFE), 0),  # ROOT_ENTRY_RSVD
+    (layout.ContextEntry, (0xFF0, 0xFFFFFFFFFF000080), 0),  # CONTEXT_ENTRY_RSVD_LO and _HI
+    # SM_CONTEXT_ENTRY_RSVD_VAL0 and _VAL1; the other words are tested against 0.
+    (layout.ScalableContextEntry, (0x1E0, 0xFFFFFFFFFFE00000, (1 << 64) - 1, (1 << 64) - 1), 0),
+    (layout.ContextInvalidate, (0xFFFC00000000F1C0, (1 << 64) - 1), 0),  # INV_DESC_CC_RSVD, INV_DESC_ALL_ONE
+    (layout.IotlbInvalidate, (0xFFFFFFFF0000F100, 0xF80), 0),  # INV_DESC_IOTLB_RSVD_LO and _HI
+    (layout.DeviceTlbInvalidate, (0xFFFF0000FFE0F1F0, 0xFFE), PFSID),  # INV_DESC_DEVICE_IOTLB_RSVD_LO and _HI
+    (layout.InterruptEntryInvalidate, (0xFFFF000007FFF1E0, (1 << 64) - 1), 0),  # INV_DESC_IEC_RSVD
+    (layout.Wait, (0xFFFFF180, 3), layout.Wait.PD.mask),  # INV_DESC_WAIT_RSVD_LO and _HI
+    (layout.PasidIotlbInvalidate, (0xFFF000000000F1C0, 0xF80), 0),  # INV_DESC_PIOTLB_RSVD_VAL0 and _VAL1
+    # INV_DESC_PASID_DEVICE_IOTLB_RSVD_VAL0 and _VAL1.
+    (layout.PasidDeviceTlbInvalidate, (0xFFF000000000F000, 0x7FE), PFSID),
+]
 
 
 def test_offsets_and_masks_agree_with_qemu() -> None:
@@ -437,6 +571,47 @@ def test_offsets_and_masks_agree_with_qemu() -> None:
         assert getattr(layout, name).offset == offset, name
     for field, mask in QEMU_MASKS:
         assert field.mask == mask, field.name
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "word", "mask"),
+    LINUX_SCALABLE + LINUX_OTHERS + QEMU_SCALABLE,
+    ids=[f"{name} {field.name}" for name, field, _, _ in LINUX_SCALABLE + LINUX_OTHERS + QEMU_SCALABLE],
+)
+def test_structures_agree_with_linux_and_qemu(name: str, field: Field, word: int, mask: int) -> None:
+    """Scalable-mode entries, descriptors and interrupt entries have each field in the bits of two other codings."""
+    assert field.mask == mask << 64 * word, name
+
+
+def test_sizes_and_translation_types_agree_with_linux_and_qemu() -> None:
+    """Entries are as large, and a PASID entry means the same, as in two other codings."""
+    assert layout.ContextEntry.size == 16  # CTX_ENTRY_LEGACY_SIZE
+    assert layout.ScalableContextEntry.size == 32  # CTX_ENTRY_SCALABLE_SIZE
+    assert layout.PasidDirectoryEntry.size == 8  # PASID_DIR_ENTRY_SIZE
+    assert layout.PasidEntry.size == 64  # PASID_ENTRY_SIZE; eight words in Linux' struct pasid_entry
+    # PASID_ENTRY_PGTT_FL_ONLY, _SL_ONLY, _NESTED and _PT.
+    assert [int(kind) for kind in names.PGTT] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("kind", "words", "named"), QEMU_RESERVED, ids=[item[0].__name__ for item in QEMU_RESERVED])
+def test_reserved_bits_agree_with_qemu(kind: type[Bits], words: tuple[int, ...], named: int) -> None:
+    """A second coding refuses the same bits of a structure."""
+    mask = sum(word << 64 * number for number, word in enumerate(words))
+    assert named & mask == named
+    assert kind.reserved_mask == mask & ~named
+
+
+def test_reserved_bits_of_page_tables_agree_with_qemu() -> None:
+    """VTD_SPTE_ and VTD_FPTE_ masks of 06ef3849ee96, for a unit without snoop control and device-TLBs."""
+    cap = layout.CAP(SAGAW=0b1110, SSLPS=3, FS1GP=1, FS5LP=1)
+    hardware = Hardware(cap, layout.ECAP(), 46)
+    width, everything = (1 << 46) - 1, (1 << 64) - 1
+    second = everything & ~(width | 0xBFF0000000000000)  # SL_IGN_COM
+    assert hardware.second_table[2:5] == (0x800 | second, 0x800 | second, 0x880 | second)
+    assert hardware.second_page[1:4] == (0x800 | second, 0x1FF800 | second, 0x3FFFF800 | second)
+    first = everything & ~(width | 0xFFF0000000000000)  # FS_UPPER_IGNORED
+    assert hardware.first_table[2:5] == (first, first, 0x80 | first)
+    assert hardware.first_page[1:4] == (first, 0x1FE000 | first, 0x3FFFE000 | first)
 
 
 def test_fault_reasons_agree_with_qemu_and_virtualbox() -> None:

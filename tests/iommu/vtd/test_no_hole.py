@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 
 import pytest
@@ -280,6 +281,8 @@ def test_no_store_of_an_interrupt_change_lets_another_interrupt_through() -> Non
 
 # --- Sequences
 
+SEQUENCES = int(os.environ.get("IOMMUMAN_SEQUENCES", "3"))
+"""Sequences of each kind of unit: few every day, many by the environment variable."""
 SEQUENCE_PROBES = [WINDOW + offset for offset in (0, 4 * K, 2 * M - 4 * K, 2 * M, 3 * M)]
 STEPS = st.lists(
     st.one_of(
@@ -307,7 +310,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("kind", ["legacy", "caching mode", "second stage", "first stage"])
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=SEQUENCES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(steps=STEPS, fill=st.lists(st.integers(0, 12), min_size=50, max_size=50))
 def test_no_store_of_a_sequence_of_fifty_operations_opens_a_hole(
     kind: str, steps: list[tuple[str, int, int, int, int, int]], fill: list[int]
