@@ -1,6 +1,6 @@
 """How fast a log is written and read, beside other loggers in the same run.
 
-Run with `python -m benchmarks.log [packets]`. Each row is the best of several rounds of the same message; ratios are to
+Run with `python -m benchmarks log`. Each row is the best of several rounds of the same message; ratios are to
 loguru's file sink, as it comes. picologging is left out where it is not installed. Files are made under the folder
 that IOMMUMAN_BENCH_DIR names, else under the temporary one; `pack_into` is the floor: the same fields into a bytearray,
 with no check, no lock, no ring and no file.
@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import struct
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -215,9 +214,8 @@ def reading_rows(folder: Path) -> list[Row]:
     ]
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+def main(count: int = 100_000) -> None:
+    """Measure with that many packets a round, and print a table."""
     folder = Path(tempfile.mkdtemp(prefix="iommuman-log-", dir=os.environ.get("IOMMUMAN_BENCH_DIR")))
     try:
         rows = [floor(count), *slog2_rows(folder / "sets", count)]

@@ -6,7 +6,6 @@ one line a figure.
 
 from __future__ import annotations
 
-import sys
 import time
 from array import array
 from collections.abc import Callable
@@ -134,4 +133,4 @@ def scattered(size: int) -> array[int]:
 
 if __name__ == "__main__":
     translation()
-    mapping(int(sys.argv[1]) * GIB if len(sys.argv) > 1 else 64 * GIB)
+    mapping(64 * GIB)
