@@ -32,8 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Save the machine."""
     from ..base import Finding, Origin
     from ..parsers import ParseError
-    from ..parsers.sources import read_sources
+    from ..parsers.sources import is_sys_tree, read_sources
 
+    if not is_sys_tree(str(arguments.sys)):
+        text = "this is no /sys tree: it has no firmware tables, device tree or PCI functions"
+        advice = "name /sys or a copy of it"
+        raise ParseError(Finding("CAPTURE-SYS", "error", Origin(str(arguments.sys)), text, advice=advice))
     inputs = read_sources([str(arguments.sys)])
     try:
         arguments.folder.mkdir(parents=True, exist_ok=True)

@@ -51,6 +51,7 @@ class Inputs:
         pci: PCI topologies.
         passed_over: files that are nothing of these, each with the reason.
         findings: what went wrong on the way to a table or tree; what is wrong inside one is kept with it.
+        contents: what was read, and the name of the first file that held it.
     """
 
     tables: list[Table] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Inputs:
     pci: list[PciTopology] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    contents: dict[bytes, str] = field(default_factory=dict)
 
     @property
     def found(self) -> int:
@@ -114,10 +116,15 @@ def _read_path(path: str, inputs: Inputs) -> None:
         except OSError as error:
             raise _cannot_open(path, error) from error
         _read_content(data, path, inputs)
-    elif any(os.path.exists(os.path.join(place, part)) for part in (_TABLES, DEVICE_TREE, _PCI)):
+    elif is_sys_tree(place):
         _read_sys(place, inputs)
     else:
         _read_folder(place, inputs)
+
+
+def is_sys_tree(folder: str) -> bool:
+    """Tell whether a folder is a Linux `/sys` tree, or as much of one as matters here."""
+    return any(os.path.exists(os.path.join(folder, part)) for part in (_TABLES, DEVICE_TREE, _PCI))
 
 
 def _cannot_open(path: str, error: Exception) -> ParseError:
@@ -207,7 +214,11 @@ def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
         return
     for looks_like, read in _KINDS:
         if looks_like(data):
-            read(data, name, inputs)
+            first = inputs.contents.setdefault(data, name)
+            if first != name:  # read twice, every unit in it would be there twice
+                inputs.passed_over.append((name, f"the same as {first}"))
+            else:
+                read(data, name, inputs)
             return
     reason = "empty" if not data else NO_SOURCE
     inputs.passed_over.append((name, reason))

@@ -60,3 +60,13 @@ def test_functions_without_any_do_not_make_a_file(run: Callable[..., Ran], tmp_p
     (tmp_path / "sys" / "firmware" / "acpi" / "tables" / "DMAR").write_bytes(table)
     run("capture", tmp_path / "board", "--sys", tmp_path / "sys")
     assert [path.name for path in (tmp_path / "board").iterdir()] == ["DMAR.bin"]
+
+
+def test_only_a_sys_tree_is_captured(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A folder that is no `/sys` tree, such as a board, is refused in one sentence, and nothing is made."""
+    ran = run("capture", tmp_path / "board", "--sys", BOARDS / "q35-vtd")
+    assert ran.status == 3
+    assert ran.err.endswith(
+        "this is no /sys tree: it has no firmware tables, device tree or PCI functions; name /sys or a copy of it\n"
+    )
+    assert not (tmp_path / "board").exists()

@@ -262,7 +262,7 @@ def test_a_folder_that_fails_is_an_error_and_stops_nothing(tmp_path: Path, monke
 def test_a_folder_with_too_many_entries_is_told(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the limit all files are looked at, above it the first by name."""
     monkeypatch.setattr(sources, "MAX_ENTRIES", most)
-    folder = write(tmp_path, c=SSDT, b=SSDT, a=SSDT)
+    folder = write(tmp_path, c=SSDT, b=sealed(b"SSDT", b"b"), a=sealed(b"SSDT", b"a"))
     inputs = read_sources([str(folder)])
     assert [Path(one.source).name for one in inputs.tables] == ["a", "b", "c"][:most]
     sentence = (
@@ -315,3 +315,14 @@ def test_what_is_something_else_is_passed_over(data: bytes, tmp_path: Path) -> N
     """Links kept as text, text that a codec broke, programs and other JSON are nothing of ours."""
     folder = write(tmp_path, other=data, table=SSDT)
     assert read_sources([str(folder)]).passed_over == [(f"{folder}/other", NO_KIND)]
+
+
+def test_a_file_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
+    """The second of two files with one content is passed over with the name of the first."""
+    folder = write(tmp_path, one=SSDT, two=SSDT)
+    inputs = read_sources([str(folder)])
+    assert len(inputs.tables) == 1
+    assert inputs.passed_over == [(f"{folder}/two", f"the same as {folder}/one")]
+    named = read_sources([str(folder / "one"), str(folder / "two")])
+    assert len(named.tables) == 1
+    assert named.findings[0].message.endswith(f"(the same as {folder}/one)")
