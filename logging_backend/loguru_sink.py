@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from .names import MAX_CODE, severity_from_level
 from .writer import SetWriter
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Message(Protocol):
@@ -41,8 +38,8 @@ def slog2_sink(writer: SetWriter, buffer: int = 0, *, source: bool = False) -> C
         text: str = record["message"]
         if record["exception"] is not None:
             text += _exception(record["exception"], text, str(message))
-        since = record["time"] - _EPOCH
-        when = ((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+        # Below 2**32 seconds (until 2106) a float tells every microsecond, and it costs half of what a timedelta does.
+        when = round(record["time"].timestamp() * 1e6) * 1000
         severity = severity_from_level(record["level"].no)
         fields = record["extra"]
         if not (fields or source):
