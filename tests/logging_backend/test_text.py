@@ -198,7 +198,10 @@ NAMES = st.text(string.ascii_letters + string.digits + "_-./%", min_size=1, max_
     lambda name: "/" not in name and name[0] != "." != name[-1]
 )
 BUFFERS = st.text(string.ascii_letters + string.digits + "_-.", max_size=40)
-MESSAGES = st.text(st.characters(exclude_characters="\n", codec="utf-8"), max_size=60)
+# A line that ends with a carriage return is taken for one that a serial terminal ended, so no message here does.
+MESSAGES = st.text(st.characters(exclude_characters="\n", codec="utf-8"), max_size=60).map(
+    lambda text: text.rstrip("\r")
+)
 
 
 def said(packet: Packet) -> tuple[object, ...]:
