@@ -26,6 +26,7 @@ class Finding:
         expected: what the specification asks for.
         clause: document and clause that ask for it.
         advice: what to do, or what becomes of the input.
+        excerpt: the line of a text input that it is about, with a caret below the place; not part of the sentence.
     """
 
     rule: str
@@ -37,6 +38,7 @@ class Finding:
     expected: str = ""
     clause: str = ""
     advice: str = ""
+    excerpt: str = ""
 
     def __str__(self) -> str:
         """Say it in one sentence: place, message, field, found, expected, clause, advice."""

@@ -15,6 +15,7 @@ class Origin:
         offset: byte offset inside the part, when the format is binary.
         length: number of bytes at that offset.
         line: line number, counted from 1, when the format is text.
+        column: character of that line, counted from 1, when it is known.
     """
 
     source: str
@@ -22,12 +23,14 @@ class Origin:
     offset: int | None = None
     length: int | None = None
     line: int | None = None
+    column: int | None = None
 
     def __str__(self) -> str:
         """Name the place in one short phrase, such as `DMAR.bin: DMAR+0x30 (24 bytes)`."""
         place = self.source
         if self.line is not None:
             place += f":{self.line}"
+            place += "" if self.column is None else f":{self.column}"
         inner = self.part
         if self.offset is not None:
             inner += f"+0x{self.offset:x}"

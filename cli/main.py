@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..base import IommumanError, printable
-from .output import EPILOG, UNREADABLE, USAGE
+from ..base import IommumanError
+from .output import EPILOG, UNREADABLE, USAGE, finding_text
 
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except IommumanError as error:
-        sys.stderr.write(f"iommuman: {printable(str(error))}\n")
+        sys.stderr.write(f"iommuman: {finding_text(error.finding)}\n")
         return UNREADABLE
     except OSError as error:
         _drop_output()

@@ -53,11 +53,16 @@ def _plain_lines(text: str) -> str:
     return text.translate(str.maketrans("├└─│→", "|`-|>"))
 
 
+def finding_text(finding: Finding) -> str:
+    """Return a finding's sentence, and below it the line of the input that it is about, if it is a text."""
+    return "\n".join((printable(str(finding)), *(printable(line) for line in finding.excerpt.splitlines())))
+
+
 def report(findings: Iterable[Finding], passed_over: Iterable[tuple[str, str]] = ()) -> int:
     """Write findings, and the names of files passed over, to stderr; return the exit status that they ask for."""
     status = OK
     for finding in findings:
-        sys.stderr.write(f"{finding.severity}: {printable(str(finding))}\n")
+        sys.stderr.write(f"{finding.severity}: {finding_text(finding)}\n")
         if finding.severity != "note":
             status = FINDINGS
     entries = [f"{printable(name)} ({printable(reason)})" for name, reason in passed_over]

@@ -6,6 +6,7 @@ from .load import assemble, load_topology
 from .model import (
     Device,
     Fact,
+    Grant,
     IdMap,
     Interrupt,
     Iommu,
@@ -22,6 +23,7 @@ from .topology import Topology
 __all__ = [
     "Device",
     "Fact",
+    "Grant",
     "Hop",
     "IdMap",
     "Interrupt",

@@ -9,6 +9,7 @@ from ..base import Finding, Origin
 from .model import (
     Device,
     Fact,
+    Grant,
     IdMap,
     Iommu,
     MsiController,
@@ -35,6 +36,7 @@ class TopologyBuilder:
         self.msi_controllers: list[MsiController] = []
         self.maps: list[IdMap] = []
         self.reserved: list[ReservedRegion] = []
+        self.grants: list[Grant] = []
         self.unresolved: list[UnresolvedScope] = []
         self.findings: list[Finding] = []
         self.facts: list[Fact] = []

@@ -6,7 +6,8 @@ says where it was read (`origin`). Names are unique in a topology and are what p
 
 - IOMMUs `vtd@fed90000`, `smmuv3@9050000`: the kind and the base address in hexadecimal
 - PCI functions `0000:02:01.0`, PCI roots `pci:0000` (or the device-tree path of the host bridge, `dt:/pcie@10000000`)
-- ACPI devices `acpi:\\_SB.USB0`, device-tree nodes `dt:/soc/usb@1000`, `ioapic:2`, `hpet:0`, `pmcg@2b442000`
+- ACPI devices `acpi:\\_SB.USB0`, device-tree nodes `dt:/soc/usb@1000`, `ioapic:2`, `hpet:0`, `pmcg@2b442000`;
+  `mem:e6ef0000`, a device of which a configuration says only where its registers are
 - MSI controllers `its:0` (GIC ITS number), or the device-tree node, `dt:/intc@8000000/its@8080000`
 """
 
@@ -79,6 +80,8 @@ class Iommu:
         id_cells: how many cells an ID has in a device tree (0: the unit has a single master and no IDs); else 1.
         interrupts: its wired interrupts.
         properties: further facts, for people.
+        bypass: whether accesses with an ID that no device has are let through; None when nothing says so.
+        reserved_ids: IDs that are kept for the system and never given to a device.
     """
 
     name: str
@@ -91,6 +94,8 @@ class Iommu:
     id_cells: int = 1
     interrupts: tuple[Interrupt, ...] = ()
     properties: tuple[Property, ...] = ()
+    bypass: bool | None = None
+    reserved_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +108,17 @@ class Device:
         origin: where it is named first.
         segment: PCI segment, for PCI functions.
         rid: own requester ID (bus, device, function as 16 bits), for PCI functions.
+        base: physical address of its registers, when it is known by that.
         enabled: false when the source says that it is not in use (device tree `status`).
         properties: further facts, for people.
     """
 
     name: str
-    kind: Literal["pci", "acpi", "dt", "ioapic", "hpet", "pmcg", "iwb"]
+    kind: Literal["pci", "acpi", "dt", "mmio", "ioapic", "hpet", "pmcg", "iwb"]
     origin: Origin
     segment: int | None = None
     rid: int | None = None
+    base: int | None = None
     enabled: bool = True
     properties: tuple[Property, ...] = ()
 
@@ -175,6 +182,8 @@ class IdMap:
         ignored_bits: bits of the output ID that the IOMMU ignores (an SMMUv2 stream match mask).
         cells: the specifier for `base` as the device tree writes it; empty for other sources.
         covers: for PCI, the function whose scope it is, when the range is what lies behind it.
+        overrides: the source is a PCI function, and this says what becomes of its requests, whatever the maps of its
+            root say (a user's word over the firmware's). Without it, such a map is one more way beside the root's.
     """
 
     source: str
@@ -192,6 +201,7 @@ class IdMap:
     ignored_bits: int = 0
     cells: tuple[int, ...] = ()
     covers: str = ""
+    overrides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +243,7 @@ class ReservedRegion:
     """Memory that some devices must, or must not, reach.
 
     Attributes:
-        kind: `rmrr`, `rmr` or `reserved-memory`.
+        kind: `rmrr`, `rmr`, `reserved-memory`, or `configured` when a user's configuration says so.
         start: first address as the device sees it (IOVA); for `rmrr` and `rmr` also the physical address.
         length: in bytes.
         origin: the structure, descriptor or node.
@@ -245,7 +255,7 @@ class ReservedRegion:
         properties: further facts, for people.
     """
 
-    kind: Literal["rmrr", "rmr", "reserved-memory"]
+    kind: Literal["rmrr", "rmr", "reserved-memory", "configured"]
     start: int
     length: int
     origin: Origin
@@ -254,3 +264,26 @@ class ReservedRegion:
     devices: tuple[str, ...] = ()
     streams: tuple[StreamRange, ...] = ()
     properties: tuple[Property, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Memory that a configuration lets devices reach from start, before any client asks (an `allow` region).
+
+    Attributes:
+        name: of the set that the region belongs to.
+        start: first physical address; devices see it at the same address.
+        length: in bytes.
+        read: devices may read it.
+        write: devices may write it.
+        devices: names of the devices that have the set; empty: no device has it.
+        origin: where the region is declared.
+    """
+
+    name: str
+    start: int
+    length: int
+    read: bool
+    write: bool
+    devices: tuple[str, ...]
+    origin: Origin

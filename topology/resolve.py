@@ -74,17 +74,31 @@ class Route:
 def routes(topology: Topology, device: Device) -> list[Route]:
     """Return what becomes of every ID that a device sends; at least one route."""
     if device.segment is not None and device.rid is not None:
-        known = topology.function(device.segment, device.rid)
-        sent = requesters(*known) if known else [Requester(device.rid, OWN)]
-        physical = _physical_rid(known[1]) if known else None
-        found = ((one, _segment_route(topology, device.segment, one, physical)) for one in sent)
-        return [replace(_concluded(topology, route), bridge=one.bridge) for one, route in found]
+        found = _function_routes(topology, device, device.segment, device.rid)
+        return [_concluded(topology, route) for route in found]
     maps = topology.maps_from(device.name)
     starts = [one for one in maps if one.carries != "msi"]
     if not starts:
         msi = _msi_hops(topology, device.name, None)
         return [_concluded(topology, Route(None, "", None, "no-iommu", None, None, msi_hops=msi, reason=NO_MAP))]
     return [_concluded(topology, _component_route(topology, device, one)) for one in starts]
+
+
+def _function_routes(topology: Topology, device: Device, segment: int, rid: int) -> list[Route]:
+    """Return what becomes of the requester IDs of a PCI function: by its root, and by maps of its own."""
+    known = topology.function(segment, rid)
+    sent = requesters(*known) if known else [Requester(rid, OWN)]
+    physical = _physical_rid(known[1]) if known else None
+    by_root = [replace(_segment_route(topology, segment, one, physical), bridge=one.bridge) for one in sent]
+    stated = [one for one in topology.maps_from(device.name) if one.carries != "msi"]
+    own = []
+    for one in stated:
+        alike = next((route for route in by_root if route.requester == one.base), by_root[0])
+        begun = replace(
+            alike, requester=one.base, verdict="no-iommu", iommu=None, stream=None, count=one.length, hops=(), reason=""
+        )
+        own.append(_finish(topology, begun, device.name, one))
+    return own if any(one.overrides for one in stated) else [*by_root, *own]
 
 
 def route_rid(topology: Topology, segment: int, rid: int) -> Route:

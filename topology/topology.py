@@ -10,6 +10,7 @@ from .builder import TopologyBuilder
 from .model import (
     Device,
     Fact,
+    Grant,
     IdMap,
     Iommu,
     MsiController,
@@ -39,6 +40,7 @@ class Topology:
         msi_controllers: MSI controllers by name.
         maps: ID maps in the order of the sources.
         reserved: reserved memory.
+        grants: memory that a configuration grants from start.
         unresolved: VT-d scopes that need a PCI topology.
         facts: what is said of the whole machine.
         pci: PCI topologies.
@@ -55,6 +57,7 @@ class Topology:
         "devices",
         "facts",
         "findings",
+        "grants",
         "iommus",
         "maps",
         "msi_controllers",
@@ -76,6 +79,7 @@ class Topology:
         self.msi_controllers = _by_name(builder.msi_controllers)
         self.maps: tuple[IdMap, ...] = tuple(builder.maps)
         self.reserved: tuple[ReservedRegion, ...] = tuple(builder.reserved)
+        self.grants: tuple[Grant, ...] = tuple(builder.grants)
         self.unresolved: tuple[UnresolvedScope, ...] = tuple(builder.unresolved)
         self.facts: tuple[Fact, ...] = tuple(builder.facts)
         self.pci: tuple[PciTopology, ...] = tuple(builder.pci)

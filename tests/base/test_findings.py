@@ -40,3 +40,9 @@ def test_the_error_says_and_carries_its_finding() -> None:
     error = IommumanError(finding)
     assert str(error) == "DMAR.bin: DMAR+0x9 (1 byte): it is wrong"
     assert error.finding is finding
+
+
+def test_an_excerpt_is_no_part_of_the_sentence() -> None:
+    """The line of the input that a finding quotes stands beside its sentence and not in it."""
+    finding = Finding("CONFIG-WORD", "error", Origin("a.smmu", line=1, column=3), "no such option", excerpt="x\n^")
+    assert str(finding) == "a.smmu:1:3: no such option"

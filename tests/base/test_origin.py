@@ -18,6 +18,8 @@ from iommuman.base import Origin
         (Origin("board.dtb", "/soc/usb@1000 iommus"), "board.dtb: /soc/usb@1000 iommus"),
         (Origin("acpi.txt", "DSDT", line=1), "acpi.txt:1: DSDT"),
         (Origin("vm.smmu", line=12), "vm.smmu:12"),
+        (Origin("vm.smmu", line=12, column=3), "vm.smmu:12:3"),
+        (Origin("vm.smmu", column=3), "vm.smmu"),
         (Origin("", "DMAR", 4, 4), "DMAR+0x4 (4 bytes)"),
         (Origin("blob", offset=4), "blob: +0x4"),
         (Origin("blob", length=4), "blob: (4 bytes)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,3 +224,37 @@ def test_a_component_without_maps_and_one_with_a_dead_map_have_no_iommu() -> Non
     found = topology(IdMap("acpi:B", None, 0, 1, 4, HERE, "ID mapping", single=True))
     assert routes(found, Device("acpi:A", "acpi", HERE))[0].reason == "no source names an IOMMU for it"
     assert routes(found, Device("acpi:B", "acpi", HERE))[0].reason == "the map leads to no unit"
+
+
+def _function_with(*stated: IdMap) -> Topology:
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("pci:0000", HERE, 0))
+    builder.iommus += [Iommu("unit", "smmuv3", HERE), Iommu("other", "smmuv2", HERE)]
+    builder.msi_controllers.append(MsiController("its", "its", HERE))
+    builder.device(Device("0000:00:03.0", "pci", HERE, 0, 0x18))
+    builder.maps += [id_map(0, 0x100, 0x1000), id_map(0, 0x100, 0, "its", carries="msi"), *stated]
+    return Topology(builder)
+
+
+def test_a_map_of_a_function_itself_is_one_more_way_beside_its_roots() -> None:
+    """What is said of a function by name is added to what its root says, and stands in its place when it overrides."""
+    own = IdMap("0000:00:03.0", "other", 0x18, 1, 5, HERE, "use")
+    one = _function_with(own)
+    found = routes(one, one.devices["0000:00:03.0"])
+    assert [(route.iommu, route.requester, route.stream) for route in found] == [
+        ("unit", 0x18, 0x1018),
+        ("other", 0x18, 5),
+    ]
+    one = _function_with(replace(own, overrides=True))
+    found = routes(one, one.devices["0000:00:03.0"])
+    assert [(route.iommu, route.stream, route.why) for route in found] == [("other", 5, "its own")]
+    assert found[0].msi_hops[-1].target_id == 0x18
+
+
+def test_a_map_of_a_function_may_hold_several_ids() -> None:
+    """A range of IDs that a function is given stays one route."""
+    one = _function_with(IdMap("0000:00:03.0", "other", 0x18, 4, 0x40, HERE, "use", overrides=True))
+    found = routes(one, one.devices["0000:00:03.0"])
+    assert [(route.stream, route.count) for route in found] == [(0x40, 4)]
+    assert [sender.name for sender in senders(one, "other", 0x43)] == ["0000:00:03.0"]
+    assert senders(one, "unit", 0x1018) == []

@@ -13,6 +13,7 @@ from ...base import Finding, Origin
 from ..model import (
     Device,
     Fact,
+    Grant,
     IdMap,
     Iommu,
     MsiController,
@@ -52,6 +53,7 @@ def topology_object(topology: Topology) -> dict[str, Any]:
         ],
         "maps": [_map(one) for one in topology.maps],
         "reserved": [region_object(one) for one in topology.reserved],
+        "grants": [_grant(one) for one in topology.grants],
         "unresolved": [_unresolved(one) for one in topology.unresolved],
         "findings": [finding_object(one) for one in topology.findings],
     }
@@ -72,6 +74,7 @@ def origin_object(origin: Origin | None) -> dict[str, Any] | None:
         "offset": origin.offset,
         "length": origin.length,
         "line": origin.line,
+        "column": origin.column,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -88,6 +91,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         "expected": finding.expected,
         "clause": finding.clause,
         "advice": finding.advice,
+        "excerpt": finding.excerpt,
         "text": str(finding),
     }
 
@@ -125,6 +129,18 @@ def region_object(region: ReservedRegion) -> dict[str, Any]:
     }
 
 
+def _grant(grant: Grant) -> dict[str, Any]:
+    return {
+        "name": grant.name,
+        "start": hexadecimal(grant.start),
+        "length": hexadecimal(grant.length),
+        "read": grant.read,
+        "write": grant.write,
+        "devices": list(grant.devices),
+        "origin": origin_object(grant.origin),
+    }
+
+
 def _hop(hop: Hop) -> dict[str, Any]:
     return {
         "source": hop.source,
@@ -158,6 +174,8 @@ def _iommu(unit: Iommu) -> dict[str, Any]:
         "segment": unit.segment,
         "enabled": unit.enabled,
         "id_cells": unit.id_cells,
+        "bypass": unit.bypass,
+        "reserved_ids": list(unit.reserved_ids),
         "interrupts": [
             {"purpose": one.purpose, "number": one.number, "trigger": one.trigger} for one in unit.interrupts
         ],
@@ -194,6 +212,7 @@ def _device(device: Device) -> dict[str, Any]:
         "kind": device.kind,
         "segment": device.segment,
         "rid": device.rid,
+        "base": hexadecimal(device.base),
         "enabled": device.enabled,
         "properties": _properties(device.properties),
         "origin": origin_object(device.origin),
@@ -216,6 +235,7 @@ def _map(one: IdMap) -> dict[str, Any]:
         "ignored_bits": one.ignored_bits,
         "cells": list(one.cells),
         "covers": one.covers,
+        "overrides": one.overrides,
         "origin": origin_object(one.origin),
     }
 
