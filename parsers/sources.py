@@ -46,7 +46,7 @@ class Inputs:
     """What was found in the sources, in their order.
 
     Attributes:
-        tables: ACPI tables.
+        tables: ACPI tables; `acpi.read_body` reads those that no IOMMU is declared in.
         trees: device trees.
         pci: PCI topologies.
         passed_over: files that are nothing of these, each with the reason.
@@ -257,7 +257,7 @@ def _looks_like_table(data: bytes) -> bool:
 def _read_table(data: bytes, name: str, inputs: Inputs) -> None:
     from .acpi import parse_table
 
-    inputs.tables.append(parse_table(data, name))
+    inputs.tables.append(parse_table(data, name, neighbours=False))
 
 
 def _looks_like_acpidump(data: bytes) -> bool:
@@ -277,7 +277,7 @@ def _read_acpidump(data: bytes, name: str, inputs: Inputs) -> None:
             inputs.passed_over.append((f"{name}:{table.line}", f"{table.name} is no table with a header"))
             continue
         try:
-            inputs.tables.append(parse_table(table.data, name))
+            inputs.tables.append(parse_table(table.data, name, neighbours=False))
         except ParseError as error:  # too large: the other tables of the dump are read all the same
             inputs.findings.append(error.finding)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from iommuman.parsers import ParseError, sources
-from iommuman.parsers.acpi import table
+from iommuman.parsers.acpi import Raw, read_body, table
+from iommuman.parsers.acpi.madt import Madt
 from iommuman.parsers.sources import Inputs, read_file, read_sources
 
 from tests.conftest import BOARDS
@@ -107,6 +110,28 @@ def test_one_part_makes_a_sys_tree(part: str, tmp_path: Path) -> None:
     inputs = read_sources([str(tmp_path)])
     assert [len(inputs.tables), len(inputs.trees), len(inputs.pci)] == [part == "tables", part == "tree", part == "pci"]
     assert inputs.passed_over == []
+
+
+@pytest.mark.parametrize("dump", [False, True])
+def test_tables_that_declare_no_iommu_are_read_when_asked_for(dump: bool, tmp_path: Path) -> None:
+    """The MADT of a source keeps its body as bytes until somebody needs it, in a dump as well."""
+    madt = (BOARDS / "q35-vtd" / "APIC.bin").read_bytes()
+    path = write(tmp_path, source=write_new("APIC", madt).encode() if dump else madt) / "source"
+    (found,) = read_sources([str(path)]).tables
+    assert isinstance(found.body, Raw)
+    assert isinstance(read_body(found).body, Madt)
+
+
+def test_a_board_is_shown_without_what_reads_the_neighbours(tmp_path: Path) -> None:
+    """`dump` of a folder imports nothing that only reads MADT, HPET or SRAT: start-up time is a feature."""
+    code = (
+        "import sys; from iommuman.cli.main import main; "
+        f"assert main(['dump', {str(BOARDS / 'q35-vtd')!r}]) == 0; "
+        "print(sorted(name for name in sys.modules if name.startswith('iommuman.parsers.acpi')))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "iommuman.parsers.acpi.dmar.reader" in ran.stdout
+    assert not [name for name in ("madt", "hpet", "srat", "entries") if f"acpi.{name}" in ran.stdout]
 
 
 def test_live_is_the_machines_own_tree_unless_there_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
