@@ -320,8 +320,8 @@ CASES = {
         b"\x80\x05\x01\x02",
         [
             (
-                "T: APIC+0x2d (1 byte): the type 128 entry runs past the end of the table: Length is 5, expected at most "
-                "4 (ACPI 6.5 §5.2.12); what is there is read (Linux passes the entry over)"
+                "T: APIC+0x2d (1 byte): the type 128 entry runs past the end of the table: Length is 5, expected at "
+                "most 4 (ACPI 6.5 §5.2.12); what is there is read (Linux passes the entry over)"
             )
         ],
         [Raw(44, b"\x80\x05\x01\x02", 0x80, "type 128")],
