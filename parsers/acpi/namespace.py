@@ -165,7 +165,7 @@ def _disassembled(iasl: str, images: Sequence[bytes]) -> dict[str, Any]:
 def _disassemble(iasl: str, name: str, others: Sequence[str], folder: str, deadline: float) -> str:
     """Return the disassembly of one table; empty when iasl gives none."""
     listing = Path(folder, name).with_suffix(".dsl")
-    externals = ["-e", ",".join(others)] if others else []
+    externals = ["-e", *others] if others else []
     # An external table that iasl cannot load keeps it from reading this one: without them, it reads what it can.
     for options in (externals, []) if externals else ([],):
         left = deadline - time.monotonic()

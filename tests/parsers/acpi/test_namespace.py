@@ -219,6 +219,32 @@ def test_ssdts_add_to_the_dsdt(need_tool: Callable[[str, str], str], tmp_path: P
         assert [tuple(one) for one in found.devices[1].memory] == [(0xFE000000, 0x1000, False)]
 
 
+THIRD = r"""
+DefinitionBlock ("", "SSDT", 2, "HANDMD", "THIRD", 0x00000001)
+{
+    External (\_SB.PCI0.ADDD, DeviceObj)
+    Scope (\_SB.PCI0.ADDD) { Device (LAST) { Name (_ADR, 0x02) } }
+}
+"""
+
+
+def test_every_other_table_is_there_for_its_externals(
+    need_tool: Callable[[str, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run for each of three tables, with the two others as externals, is enough: iasl accepts them."""
+    iasl = need_tool("iasl", "acpica-tools")
+    tables = [compiled(text, tmp_path, name) for text, name in ((DSDT, "one"), (SSDT, "two"), (THIRD, "three"))]
+    fake_iasl(tmp_path / "bin", monkeypatch, f'echo "$*" >> {tmp_path}/runs; exec {iasl} "$@"')
+    found = read(*tables)
+    assert [device.path for device in found.devices] == ["\\_SB.PCI0", "\\_SB.PCI0.ADDD", "\\_SB.PCI0.ADDD.LAST"]
+    assert found.findings == ()
+    assert (tmp_path / "runs").read_text().splitlines() == [
+        "-e t1.dat t2.dat -d t0.dat",
+        "-e t0.dat t2.dat -d t1.dat",
+        "-e t0.dat t1.dat -d t2.dat",
+    ]
+
+
 def test_without_tables_or_iasl_a_finding_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """No DSDT, too much AML and a missing program are each told in one sentence."""
     monkeypatch.setenv("PATH", "/nonexistent")
