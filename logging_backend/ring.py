@@ -104,6 +104,7 @@ class RingWriter:
         memory = self.shared.memory
         index = self.index + 1
         start = self.base + (index - 1) % self.pages * PAGE_SIZE
+        self.at = self.end  # should a signal handler raise below, the page before is done with all the same
         head = layout.PAGE_HEAD.pack(index, self.number, self.shared.clock(), 0, 0)
         check = _crc32(head[: layout.PAGE_HEAD_CHECKED], self.which)
         memory[start : start + 8] = _NO_INDEX
@@ -139,8 +140,3 @@ class RingWriter:
             part = bytes(records[at : at + count * size])
             self.store(Kind.BLOCK, code, severity, head + part, None, len(part) // size)
             at += len(part)
-
-
-def fits_page(payload: bytes) -> bool:
-    """Tell whether a payload can be stored as one packet."""
-    return len(payload) <= MAX_PIECE

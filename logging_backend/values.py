@@ -66,10 +66,18 @@ def encode_value(value: object) -> bytes:
 def _encode_other(value: object) -> bytes:
     if isinstance(value, (Mapping, list, tuple)):
         try:
-            return _sized(JSON, json.dumps(value, default=str).encode())
+            return _sized(JSON, json.dumps(value, default=_words).encode())
         except (TypeError, ValueError, RecursionError):
             pass
-    return _sized(TEXT, encode_text(str(value)))
+    return _sized(TEXT, encode_text(_words(value)))
+
+
+def _words(value: object) -> str:
+    """Return `str()` of an object of any class, and what can be said of one that fails at that."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - the class is anybody's
+        return f"<unprintable {type(value).__name__} object>"
 
 
 def _encode_int(value: int) -> bytes:
@@ -147,7 +155,7 @@ def encode_fields(fields: Mapping[str, object]) -> bytes:
     """Return fields as they stand behind the text: key and value in turn."""
     parts: list[bytes] = []
     for key, value in fields.items():
-        parts += (_sized(TEXT, encode_text(str(key))), encode_value(value))
+        parts += (_sized(TEXT, encode_text(_words(key))), encode_value(value))
     return b"".join(parts)
 
 

@@ -129,6 +129,7 @@ class SetWriter:
             if self.register_flags & RegisterFlag.LIMIT_RETRIES
             else threading.RLock()
         )
+        self._counting = threading.RLock()
         self._busy = False
         self._waiting: list[Callable[[], None]] = []
         self._shared: SetMemory | None = None
@@ -212,13 +213,7 @@ class SetWriter:
 
     def close(self) -> int:
         """End the set: it stays readable until its space is needed. Later calls return EPERM."""
-        if self._closed:
-            return 0
-        result = self._run(self._store_state, time.time_ns()) if self._shared else 0
-        with self._lock:
-            self._closed = True
-            self._let_go()
-        return result
+        return 0 if self._closed else self._run(self._end)
 
     def __enter__(self) -> Self:
         """Return the set."""
@@ -285,7 +280,8 @@ class SetWriter:
             self._run(job)
 
     def _failed(self, number: int) -> int:
-        self.failures[number] = self.failures.get(number, 0) + 1
+        with self._counting:
+            self.failures[number] = self.failures.get(number, 0) + 1
         return number
 
     def _store(self, buffer: int, kind: int, code: int, severity: int, payload: bytes, when: int | None) -> None:
@@ -315,8 +311,15 @@ class SetWriter:
     def _store_block(self, buffer: int, code: int, severity: int, schema: Schema, view: memoryview) -> None:
         self._ring(buffer).store_block(code, severity, schema, view)
 
+    def _end(self) -> None:
+        try:
+            self._store_state(time.time_ns())
+        finally:
+            self._closed = True
+            self._let_go()
+
     def _store_state(self, closed: int) -> None:
-        if self._shared is not None:
+        if self._shared is not None and is_whole(self._handle, self._size):
             state = layout.STATE.pack(self._verbosity, bool(closed), 0, 0, closed)
             self._shared.memory[layout.STATE_AT : layout.STATE_AT + layout.STATE.size] = state
 
