@@ -4,7 +4,7 @@ A program registers a set once and logs from any of its threads. A log call neve
 another thread of the same program in the middle of a store: it returns 0, or the number of the error (`errno`), and the
 set counts what failed. That holds for a full disk, for a folder that went away and for arguments that are nonsense.
 
-- A signal handler may log while the thread it interrupted is logging: its packet is kept and stored right after.
+- A signal handler may log, or close the set, while the thread it interrupted is logging: that is done right after.
 - After `fork()` the child's first call makes a set of its own; two processes never write one ring.
 - A file that was unlinked or cut under the writer is replaced by a new one when the next page is begun.
 """
