@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ...base import Finding, Origin
 from ..errors import ParseError
-from .devices import SPEC, device_spec
+from .devices import device_spec
 from .files import INCLUDE, MAX_FILE, Opener, Stream, open_file, read_text, too_large
 from .hardware import FIRMWARE, TYPES, count_fields, read_firmware, read_ids, read_main, split_fields
 from .lexer import Text, Word, command_line, tokens
@@ -21,6 +21,8 @@ UNKNOWN = ""
 
 _NAMING = ("allow", "unit", "use")
 """Options that a name follows."""
+
+_FOREIGN_COMMENTS = ("//", "/*", ";")
 
 _PERMISSIONS = "s (source: devices read it), t (target: devices write it), or both"
 
@@ -131,6 +133,9 @@ class _Reader:
             elif begins_option(word, statement) or self._is_misspelled(word, statement):
                 self._read_statement(statement)
                 statement = [word]
+            elif self._is_no_name(statement):
+                self._read_statement(statement[:-1])
+                statement = [statement[-1], word]
             else:
                 statement.append(word)
         self._read_statement(statement)
@@ -150,10 +155,16 @@ class _Reader:
         )
 
     def _is_misspelled(self, word: Word, statement: list[Word]) -> bool:
-        """Tell whether a word that begins a line is an option word gone wrong: it may look like an optional name."""
-        if not word.first or not is_complete(statement) or word.text in self._sets:
+        """Tell whether a word that begins a line, behind a complete option, is an option word gone wrong."""
+        if not word.first or not is_complete(statement) or _is_before_name(statement):
             return False
         return bool(self._report.near(word.text, FEWEST_WORDS))
+
+    def _is_no_name(self, statement: list[Word]) -> bool:
+        """Tell whether the last word of a `device` is an option word gone wrong: a name ends the option."""
+        if not _is_before_name(statement[:-1]) or not statement[-1].first:
+            return False
+        return bool(self._report.near(statement[-1].text, FEWEST_WORDS))
 
     def _read_statement(self, statement: list[Word]) -> None:
         """Read one option: its word, and those up to the next option."""
@@ -202,12 +213,13 @@ class _Reader:
 
     def _report_unknown(self, word: Word) -> None:
         """Report a word that is no option, where one is expected."""
+        meant = self._report.meant(word.text, FEWEST_WORDS)
         self._report.error(
             word,
             "CONFIG-OPTION",
             "this is no option",
             expected=f"one of {', '.join(FEWEST_WORDS)}, @FILE",
-            advice=self._report.meant(word.text, FEWEST_WORDS),
+            advice="a comment begins with #" if word.text.startswith(_FOREIGN_COMMENTS) else meant,
         )
 
     def _fall_back(self, option: str, words: list[Word]) -> None:
@@ -322,7 +334,7 @@ class _Reader:
         """Report an option that belongs to a device and comes before any."""
         if not self._has_device:
             message = f"'{head.text}' comes before any 'device'"
-            self._report.error(head, "CONFIG-ORDER", message, found="", advice=f"write 'device {SPEC}' before it")
+            self._report.error(head, "CONFIG-ORDER", message, found="", advice="write 'device SPEC' before it")
 
     def _read_allow(self, head: Word, words: list[Word]) -> None:
         name = self._take_name(words, "an 'allow'")
@@ -357,7 +369,7 @@ class _Reader:
             self._report.error(name, "CONFIG-UNIT", message, advice=advice, order=order)
         for order, name, device in self._wanted_sets:
             if name.text not in self._sets:
-                advice = self._report.meant(name.text, self._sets)
+                advice = self._report.meant(name.text, (*FEWEST_WORDS, *self._sets))
                 self._report.error(name, "CONFIG-SET", "there is no 'allow' of this name", advice=advice, order=order)
                 device.entry = replace(device.entry, allow="")
 
@@ -365,6 +377,11 @@ class _Reader:
 def _is_bad_name(word: Word, statement: list[Word]) -> bool:
     """Tell whether an option word stands where only a name can."""
     return word.text in FEWEST_WORDS and not word.first and len(statement) == 1 and statement[0].text in _NAMING
+
+
+def _is_before_name(statement: list[Word]) -> bool:
+    """Tell whether a `device` may go on with a name."""
+    return len(statement) == 2 and statement[0].text == "device"  # noqa: PLR2004 - the word and its SPEC
 
 
 def _permissions(field: Word, report: Report) -> tuple[bool, bool]:
