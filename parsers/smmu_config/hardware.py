@@ -56,14 +56,17 @@ def split_fields(words: list[Word]) -> list[Word]:
 
     Fields are separated by commas; people put spaces beside them.
     """
-    fields = words.pop(0).split(",")
-    while words and (not fields[-1].text or words[0].text.startswith(",")):
-        more = words.pop(0).split(",")
+    fields = words[0].split(",")
+    used = 1
+    while used < len(words) and (not fields[-1].text or words[used].text.startswith(",")):
+        more = words[used].split(",")
+        used += 1
         if not fields[-1].text:
             fields.pop()
         else:
             more.pop(0)
         fields += more
+    del words[:used]
     return fields
 
 

@@ -82,10 +82,11 @@ class _Device:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A unit whose name is taken: its type (`UNKNOWN`: it cannot be told) and where it stands."""
+    """A unit whose name is taken: its type (`UNKNOWN`: it cannot be told), where it stands, and whether it is read."""
 
     type: str
     origin: Origin
+    is_read: bool = False
 
 
 class _Reader:
@@ -162,7 +163,7 @@ class _Reader:
 
     def _is_no_name(self, statement: list[Word]) -> bool:
         """Tell whether the last word of a `device` is an option word gone wrong: a name ends the option."""
-        if not _is_before_name(statement[:-1]) or not statement[-1].first:
+        if len(statement) != 3 or not _is_before_name(statement[:-1]) or not statement[-1].first:  # noqa: PLR2004
             return False
         return bool(self._report.near(statement[-1].text, FEWEST_WORDS))
 
@@ -287,7 +288,7 @@ class _Reader:
             if self._is_sound:
                 self._units.append(unit)
         if known is None:
-            self._unit_names[name.text] = _Known(self._type or UNKNOWN, head.origin)
+            self._unit_names[name.text] = _Known(self._type or UNKNOWN, head.origin, self._is_sound)
 
     def _read_device(self, head: Word, words: list[Word]) -> None:
         spec = device_spec(words.pop(0), self._report)
@@ -304,22 +305,22 @@ class _Reader:
         self._need_device(head)
         name = self._take_name(words, "a unit")
         known = self._unit_names.get(name.text)
-        hardware = TYPES.get(known.type) if known else None
         if known is None and self._is_sound:
             self._wanted_units.append((self._report.order, name))
-        ids: tuple[int | None, int] = (None, 1)
-        if hardware is None:  # what it takes is not known
+        if known is None or known.type == UNKNOWN:  # what it takes is not known
             del words[:1]
             return
+        hardware = TYPES[known.type]
+        ids: tuple[int | None, int] = (None, 1)
         if hardware.id and words:
             ids = read_ids(words.pop(0), hardware, self._report)
         elif hardware.id:
             message = f"the unit '{name.text}' needs an ID"
             self._report.error(name.end, "CONFIG-MISSING", message, expected=f"use NAME {hardware.id}")
         elif words and not words[0].first:
-            message = f"a unit of type {known.type if known else UNKNOWN} is used without a parameter"
+            message = f"a unit of type {known.type} is used without a parameter"
             self._report.error(words.pop(0), "CONFIG-EXTRA", message, expected="use NAME")
-        if self._device and self._is_sound:
+        if self._device and known.is_read and self._is_sound:
             self._device.uses.append(Use(name.text, head.origin, *ids))
 
     def _read_reserved(self, head: Word, words: list[Word]) -> None:

@@ -50,7 +50,7 @@ class Report:
         advice: str = "",
         order: int | None = None,
     ) -> None:
-        """Add an error at a word; `found` is the word itself unless it is given, `order` is for what is found out late."""
+        """Add an error at a word; `found` is the word itself if not given, `order` is for what is found out late."""
         self.count += 1
         if len(self._found) >= MAX_FINDINGS:
             return
