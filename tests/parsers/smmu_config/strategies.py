@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from iommuman.parsers.smmu_config import (
     Allow,
@@ -55,16 +57,22 @@ def types(kind: str) -> st.SearchStrategy[SmmuType]:
 @st.composite
 def units(draw: st.DrawFn, name: str, kind: str) -> Unit:
     """Draw a unit of a type."""
-    unit = {"name": name, "type": kind, "base": draw(ADDRESSES), "origin": NOWHERE}
+    unit = Unit(name, kind, draw(ADDRESSES), NOWHERE)
     if kind == "rcar3":
-        return Unit(**unit, status_bit=draw(BITS))  # type: ignore[arg-type]
-    if kind == "armsmmu" or (kind == "smmuv3" and draw(st.booleans())):
-        unit |= {"context_interrupt": draw(NUMBERS), "global_interrupt": draw(NUMBERS)}
-        unit["bypass"] = draw(st.booleans() if kind == "armsmmu" else st.none() | st.booleans())
+        return replace(unit, status_bit=draw(BITS))
+    if kind == "smmuv3" and draw(st.booleans()):
+        bypass = draw(st.none() | st.booleans())
+        return replace(unit, context_interrupt=draw(NUMBERS), global_interrupt=draw(NUMBERS), bypass=bypass)
     if kind == "armsmmu":
-        ids = draw(st.lists(st.integers(0, 0xFFFF), max_size=3, unique=True))
-        return Unit(**unit, reserved_ids=tuple(ids), board_module=draw(st.just("") | MODULES))
-    return Unit(**unit)  # type: ignore[arg-type]
+        return replace(
+            unit,
+            context_interrupt=draw(NUMBERS),
+            global_interrupt=draw(NUMBERS),
+            bypass=draw(st.booleans()),
+            reserved_ids=tuple(draw(st.lists(st.integers(0, 0xFFFF), max_size=3, unique=True))),
+            board_module=draw(st.just("") | MODULES),
+        )
+    return unit
 
 
 @st.composite
@@ -127,9 +135,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
 
 
 SPACES = st.text(st.sampled_from(" \t\n\r"), min_size=1, max_size=4)
-COMMENTS = st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), max_size=12).map(
-    lambda text: f"#{text}\n"
-)
+COMMENTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12).map(lambda text: f"#{text}\n")
 GAPS = SPACES | st.builds("{} {}{}".format, SPACES, COMMENTS, SPACES | st.just(""))
 
 

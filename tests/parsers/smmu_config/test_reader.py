@@ -215,8 +215,9 @@ def test_everything_says_where_it_stands() -> None:
     text = "smmu vtd\n  unit u 1000 device mem:1\n\tuse u reserved 1,1\nallow a 1,1"
     configuration = parse_configuration(text, "b.smmu", no_files)
     (device,) = configuration.devices
-    places = [*configuration.types, *configuration.units, device, *device.uses, *device.reserved, *configuration.allows]
-    assert [str(place.origin) for place in places] == [
+    records = (configuration.types, configuration.units, (device,), device.uses, device.reserved, configuration.allows)
+    places = [record.origin for group in records for record in group]
+    assert [str(origin) for origin in places] == [
         "b.smmu:1:1",
         "b.smmu:2:3",
         "b.smmu:2:15",

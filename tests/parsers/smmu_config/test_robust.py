@@ -25,9 +25,9 @@ from tests.parsers.smmu_config.strategies import OPTION_WORDS, configurations
 
 PIECES = st.sampled_from(
     [
-        *OPTION_WORDS, "vtd", "armsmmu", "rcar3", "smmuv3", "amdvi", "riscv", "require", "ignore", "u", "a", "0x1000", "5",
-        "1000,4K", "1,2", "1,2,3", "1,2,3,0", "1,2,3,0,4:5,imx8", "1,1,s", "pci:0:18.0", "mem:1", "acpi:\\_SB", "dt:/x",
-        "pci:0:1.0-0:2.0", "1-2", ",", "@", "@x", "#", "# c\n", "\n", "-", ":", "devise", "uses", "0", "st",
+        *OPTION_WORDS, "vtd", "armsmmu", "rcar3", "smmuv3", "amdvi", "riscv", "require", "ignore", "u", "a", "5",
+        "0x1000", "1000,4K", "1,2", "1,2,3", "1,2,3,0", "1,2,3,0,4:5,imx8", "1,1,s", "pci:0:18.0", "mem:1", "dt:/x",
+        "pci:0:1.0-0:2.0", "acpi:\\_SB", "1-2", ",", "@", "@x", "#", "# c\n", "\n", "-", ":", "devise", "uses", "st",
     ]
 )  # fmt: skip
 
