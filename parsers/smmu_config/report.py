@@ -79,7 +79,8 @@ class Report:
         wanted = text.casefold().lstrip("-")
         if not 1 < len(wanted) <= _MAX_NEAR or self._compared > _MAX_COMPARED:
             return ""
-        best, least = "", max(1, len(wanted) // 3) + 1
+        most = max(1, len(wanted) // 3)
+        best, least = "", most + 1
         for name in islice(names, _MAX_NAMES):
             self._compared += 1
             other = name.casefold()
@@ -87,7 +88,7 @@ class Report:
             if abs(len(long) - len(short)) < least:
                 distance = _distance(wanted, other)
             elif len(short) >= _SHORTEST_BEGINNING and long.startswith(short):
-                distance = least - 1
+                distance = most
             else:
                 continue
             if distance < least:

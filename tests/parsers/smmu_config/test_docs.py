@@ -69,3 +69,11 @@ def test_the_bounds_are_those_of_the_code() -> None:
     )  # fmt: skip
     for words in ("at most 1 MiB", "300,000 words, 16 MiB and 1,000 includes, 16 deep", "At most 1,000 are listed"):
         assert words in PAGE.replace("\n", " ")
+
+
+def test_every_rule_is_described() -> None:
+    """The rules that the code reports are those of the table, and no others."""
+    sources = [*(ROOT / "parsers" / "smmu_config").glob("*.py"), ROOT / "cli" / "config.py"]
+    reported = {rule for path in sources for rule in re.findall(r'"(CONFIG-[A-Z]+)"', path.read_text())}
+    rows = re.findall(r"^\| `CONFIG-.*$", PAGE, re.MULTILINE)
+    assert {rule for row in rows for rule in re.findall(r"CONFIG-\w+", row)} == reported
