@@ -218,8 +218,6 @@ class Tree:
         """Finish pieces, after cutting off what was not asked for."""
         if pieces[0][0] < start or pieces[-1][0] + pieces[-1][2] > end:
             pieces = _clipped(pieces, start, end)
-        if not pieces:
-            return ()
         return (pieces,) if self._finish is None else self._finish(pieces)
 
     def _meaning(self, meanings: dict[int, int], depth: int, state: int, bits: int) -> int:
