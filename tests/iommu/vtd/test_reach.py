@@ -93,6 +93,20 @@ def test_runs_go_on_over_pages_tables_and_sizes_and_end_where_permissions_change
     ]
 
 
+def test_pages_whose_output_skips_or_repeats_are_runs_of_their_own() -> None:
+    """Of the frames 0, 1, 3, 3, 4, 2 only neighbours that go on from one another are one run."""
+    machine = legacy()
+    frames = (0, 1, 3, 3, 4, 2)
+    machine.put(SECOND[1], *[PAGE + (frame << 12) | 3 for frame in frames])
+    start = ADDRESS & -2 * M
+    assert list(reach(machine.unit, SOURCE)) == [
+        Reach(start, PAGE, 8 * K, *RWX),
+        Reach(start + 8 * K, PAGE + 12 * K, 4 * K, *RWX),
+        Reach(start + 12 * K, PAGE + 12 * K, 8 * K, *RWX),
+        Reach(start + 20 * K, PAGE + 8 * K, 4 * K, *RWX),
+    ]
+
+
 def test_both_halves_of_the_first_stage() -> None:
     """Addresses of the upper half are canonical; to requests without privilege, what is not the user's is not there."""
     machine = scalable(1, q2=1 | 1 << 5, ecap=SCALABLE_ECAP)
