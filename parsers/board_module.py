@@ -43,6 +43,7 @@ GROUP = "iommuman.boards"
 
 TYPES = ("armsmmu", "rcar3", "vtd", "smmuv3", "amdvi", "riscv")
 ADDRESS_LIMIT, ID_LIMIT = 1 << 64, 1 << 32
+_PACKAGED = os.path.join(os.path.dirname(__file__), "boards")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _TOP = ("title", "origin", "notes", "main", "unit", "device", "group")
 _MAIN = ("base", "interrupt", "fault-bit", "chips")
@@ -107,7 +108,7 @@ def _folders(beside: str) -> Iterator[str]:
     yield from filter(None, os.environ.get(FOLDERS, "").split(os.pathsep))
     if beside:
         yield beside
-    yield os.path.join(os.path.dirname(__file__), "boards")
+    yield _PACKAGED
 
 
 def _known(beside: str) -> Iterator[str]:
@@ -125,9 +126,9 @@ def _entry_point(name: str) -> Configuration | None:
     from importlib.metadata import entry_points
 
     for point in entry_points(group=GROUP, name=name):
-        try:
+        try:  # it is not our code: whatever it raises is said
             made = point.load()()
-        except Exception as error:  # noqa: BLE001 - it is not our code: whatever it raises is said, and stops nothing
+        except Exception as error:
             text = f"its entry point fails: {type(error).__name__}: {error}"
             raise ParseError(Finding("BOARD-ENTRY-POINT", "error", Origin(name, point.value), text)) from error
         if isinstance(made, Configuration):
@@ -145,7 +146,9 @@ def _read_file(path: str) -> Configuration:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ParseError(Finding("BOARD-OPEN", "error", Origin(path), f"this cannot be opened: {reason}")) from error
-    return parse_board_module(data, path)
+    # A module that comes with iommuman is known by its name; where it is installed would say nothing.
+    packaged = os.path.dirname(path) == _PACKAGED
+    return parse_board_module(data, f"iommuman/boards/{os.path.basename(path)}" if packaged else path)
 
 
 def parse_board_module(data: bytes, source: str) -> Configuration:
@@ -248,7 +251,7 @@ class _Reader:
             return ""
         if needed and not found:
             self.missing(path, key, "a text")
-        return found
+        return str(found)
 
     def texts(self, table: dict[str, Any], key: str, path: str, *, needed: bool = False) -> list[str]:
         """Return a list of texts."""
@@ -256,13 +259,13 @@ class _Reader:
         if isinstance(found, list) and all(isinstance(one, str) for one in found):
             if needed and not found:
                 self.missing(path, key, "a list of texts")
-            return found
+            return list(found)
         self.wrong(f"{path}.{key}".lstrip("."), found, "a list of texts")
         return []
 
     def number(
         self, table: dict[str, Any], key: str, path: str, limit: int = ID_LIMIT, *, needed: bool = False
-    ) -> int | None:  # noqa: E501
+    ) -> int | None:
         """Return a number from 0 to below a limit; None when it is not there."""
         found = table.get(key)
         if found is None:

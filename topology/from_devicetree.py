@@ -181,6 +181,9 @@ class _Reader:
             properties.append(("stream match mask", f"0x{mask:x}"))
         if "dma-coherent" in node.properties:
             properties.append(("coherent walk", True))
+        main = node.properties.get("renesas,ipmmu-main")
+        if main is not None and len(main.cells) > 1:
+            properties.append(("status bit", main.cells[1]))
         self.builder.iommus.append(
             Iommu(
                 name,

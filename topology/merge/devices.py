@@ -34,7 +34,8 @@ def add_devices(work: Work) -> None:
         _add_uses(work, name, entry)
         lay_reserved(work, (name,), entry)
         holders.setdefault(entry.allow, []).append(name)
-    for entry, names in add_ranges(work, ranges, named.keys(), _lay_over):
+    exact = {name for name, entry in named.items() if entry.uses}
+    for entry, names in add_ranges(work, ranges, exact, _lay_over):
         lay_reserved(work, names, entry)
         holders.setdefault(entry.allow, []).extend(names)
     _grant(work, work.configuration.allows, holders)

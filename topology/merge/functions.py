@@ -52,7 +52,7 @@ def add_ranges(
     Args:
         work: the merge.
         entries: devices that are ranges of PCI functions, each with its range.
-        named: names of devices that have an entry of their own.
+        named: names of devices with uses of their own.
         lay_over: gives one function its maps.
     """
     functions = _functions(work)

@@ -76,7 +76,8 @@ def _lay_over(work: Work, index: int, unit: Unit, properties: tuple[Property, ..
         work.conflict(unit.origin, what, user, told, [board.origin])
 
     interrupts = _merged_interrupts(work, board, unit, what)
-    bypass = board.bypass if unit.bypass is None else unit.bypass
+    bypass = board.bypass if not unit.bypass and board.bypass is None else unit.bypass  # not said is denied
+    bypass = board.bypass if bypass is None else bypass
     if board.bypass not in (None, bypass):
         differ(_bypass(bypass), _bypass(board.bypass))
         bypass = board.bypass if work.keep else bypass
