@@ -26,7 +26,9 @@ def add_devices(work: Work) -> None:
         if isinstance(entry.spec, PciSpec) and entry.spec.first != entry.spec.last:
             ranges.append((entry, entry.spec))
             continue
-        name = _name(work, entry.spec, entry.origin)
+        name = _name(work, entry)
+        if name is None:
+            continue
         before = named.get(name)
         named[name] = entry if before is None else _both(before, entry)
     holders: dict[str, list[str]] = {}
@@ -57,13 +59,22 @@ def _both(one: DeviceEntry, other: DeviceEntry) -> DeviceEntry:
     )
 
 
-def _name(work: Work, spec: DeviceSpec, origin: Origin) -> str:
-    """Return the name of what a specification means, adding the device when the board does not have it."""
-    builder = work.builder
+def _name(work: Work, entry: DeviceEntry) -> str | None:
+    """Return the name of what an entry is of, adding the device when the board does not have it.
+
+    None for a PCI function that no source lists and of which nothing but what the board says of its ID is said.
+    """
+    builder, spec, origin = work.builder, entry.spec, entry.origin
     match spec:
         case PciSpec():
             name = format_pci_address(spec.segment, spec.first)
-            return builder.device(Device(name, "pci", origin, spec.segment, spec.first))
+            device = Device(name, "pci", origin, spec.segment, spec.first)
+            if name not in builder.devices and entry.uses and not (entry.reserved or entry.allow):
+                units = [replace(use, unit=work.units.get(use.unit, use.unit)) for use in entry.uses]
+                wanted = [Wanted(use.unit, use.first, use.count, use.ignored_bits, use.origin) for use in units]
+                if says_same(routes(work.board, device), wanted):
+                    return None
+            return builder.device(device)
         case MmioSpec():
             there = (device.name for device in builder.devices.values() if device.base == spec.base)
             found = next(there, None) or next(filter(None, (find.at(spec.base) for find in builder.finders)), None)
@@ -179,7 +190,7 @@ def _grant(work: Work, allows: Sequence[Allow], holders: dict[str, list[str]]) -
         if entry.allow and entry.allow not in declared:
             text = f"no `allow` declares the set {entry.allow!r}"
             advice = near(entry.allow, declared) or "nothing is granted"
-            work.report("CONFIG-ALLOW", "error", entry.origin, text, advice=advice)
+            work.report("CONFIG-SET", "error", entry.origin, text, advice=advice)
     for one in allows:
         devices = tuple(dict.fromkeys(holders.get(one.name, ())))
         grant = Grant(one.name, one.start, one.length, one.read, one.write, devices, one.origin)
