@@ -146,8 +146,8 @@ def test_nodes_without_iommus_are_found_by_path_and_by_registers() -> None:
     board = str(BOARDS / "virt-smmuv3-dt" / "board.dtb")
     found = load_topology([board])
     assert "dt:/pl011@9000000" not in found.devices
-    entries = (DeviceEntry(MmioSpec(0x9000000), HERE), DeviceEntry(NamedSpec("dt:/pl031@9010000"), HERE))
-    entries += (DeviceEntry(MmioSpec(0x9050000), HERE), DeviceEntry(NamedSpec("dt:/pcie@10000000"), HERE))
+    specs = (MmioSpec(0x9000000), NamedSpec("dt:/pl031@9010000"), MmioSpec(0x9050000), NamedSpec("dt:/pcie@10000000"))
+    entries = tuple(DeviceEntry(spec, HERE) for spec in specs)
 
     from iommuman.parsers.sources import read_sources
     from iommuman.topology import assemble
