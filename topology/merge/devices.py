@@ -132,10 +132,10 @@ def _lay_over(work: Work, device: Device, wanted: list[Wanted]) -> None:
     overrides = not (work.keep and controlled)
     if not work.keep:
         work.dropped.add(device.name)
+    there = {(route.iommu, route.stream, route.count) for route in controlled} if work.keep else set()
     for use in wanted:
-        if work.keep and says_same([route for route in controlled if route.iommu == use.unit], [use]):
-            continue
-        work.back += _maps(work, device, use, controlled, overrides=overrides)
+        maps = _maps(work, device, use, controlled, overrides=overrides)
+        work.back += [one for one in maps if (one.target, one.output, one.length) not in there]
 
 
 def _maps(work: Work, device: Device, use: Wanted, found: list[Route], *, overrides: bool) -> list[IdMap]:
