@@ -250,7 +250,7 @@ def _is_known(data: bytes) -> bool:
 
 
 def _is_configuration(data: bytes) -> bool:
-    """Tell a configuration by its first word; by its first letter first, since importing what reads words takes time."""
+    """Tell a configuration by its first word; by its first letter first: to import what reads words takes time."""
     if data[:_START].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in _FIRST_LETTERS:
         return False
     from .smmu_config import is_configuration
