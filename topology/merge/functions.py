@@ -195,7 +195,7 @@ def _place(work: Work, one: _Range, pieces: list[Interval] | None, functions: li
         for start, length in room:
             work.moved.setdefault(one.spec.segment, RangeSet()).add(start, length)
     for root in work.roots.setdefault(one.spec.segment, []):
-        first, length = root.first_bus << 8, root.last_bus - root.first_bus + 1 << 8
+        first, length = root.first_bus << 8, max(0, root.last_bus - root.first_bus + 1) << 8
         _map(work, one, root.name, room.overlapping(first, length))
         room.remove(first, length)
     left = room.overlapping(0, RIDS)

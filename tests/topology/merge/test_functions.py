@@ -8,6 +8,7 @@ from iommuman.parsers.pci import parse_pci
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, PciSpec, Use
 from iommuman.topology import Device, IdMap, Iommu, PciRoot, Topology, route_rid
 from iommuman.topology.builder import TopologyBuilder
+from iommuman.topology.draw.tree import draw_tree
 from iommuman.topology.from_pci import add_pci
 
 from .boards import HERE, found_ids, merged, said, smmu_board, vtd_board
@@ -92,6 +93,7 @@ def test_ids_of_a_range() -> None:
         0x101FD,
     ]
     assert len([one for one in found.maps if one.rule == "use"]) == 13  # aligned blocks, not 250 functions
+    assert "requester IDs 0x0140-0x0140 → 0x9-0x9 (of which the bits 0xffc0 count)" in draw_tree(found)
     whole = merged(smmu_board, "smmu smmuv3\nunit s 0x2b400000\n" + ALL.format("s 9"))
     assert [unit_of(whole, rid)[1] for rid in (0, 0x18, 0xFFFF)] == [9, 9, 9]
 
@@ -175,6 +177,14 @@ def test_roots_are_given_their_parts_and_made_where_there_is_none() -> None:
         ("pci:0000", 0x100, 0x100, 0x80),
     ]
     assert [unit_of(found, rid)[1] for rid in (0x80, 0x100, 0x2FF)] == [0, 0x80, 0x27F]
+
+    def backwards() -> TopologyBuilder:
+        builder = board()
+        builder.roots[1] = PciRoot("dt:/b", HERE, 0, 3, 2)  # a bus range that ends before it begins
+        return builder
+
+    odd = merged(backwards, "smmu smmuv3\nunit s 0x1000\ndevice pci:2:0.0-2:31.7 use s 0-0xff")
+    assert unit_of(odd, 0x201) == ("smmuv3@1000", 1)
     kept = merged(board, "smmu smmuv3\nunit s 0x1000\ndevice pci:1:0.0-1:31.7 use s 0-0xff", keep=True)
     assert unit_of(kept, 0x101) == ("smmuv3@1000", 1)
 
