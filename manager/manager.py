@@ -223,8 +223,8 @@ class Manager:
         """
         if target is not None:
             self._require(client, "target")
-        if not access or access & ~(Access.READ | Access.WRITE | Access.EXEC):
-            raise _senseless(f"access {int(access)} is none of read, write, execute")
+        if not access:
+            raise _senseless("no access at all; to take memory away, unmap it")
         low, high = self._rounded(start, length)
         physical = low if target is None else target - (start - low)
         if physical % GRANULE or physical < 0:
