@@ -120,7 +120,7 @@ class Tree:
         `state` is that of the first table, and `base` the address of its first entry.
         """
         end = min(end, base + self.size)
-        return self._scan(self._root, 0, base, state, start, end) if start < end else iter(())
+        return self._scan(self._root, 0, state, base, start, end) if start < end else iter(())
 
     def within(self, start: int, length: int, state: int) -> Iterable[Piece]:
         """Yield what is mapped in a range, as `scan` does; ranges of a few pages, asked for in any order, are quick."""
@@ -141,12 +141,9 @@ class Tree:
             at += 1
         return _clipped(found, start, end)
 
-    def _scan(self, table: int, depth: int, base: int, state: int, start: int, end: int) -> Iterator[Pieces]:
+    def _scan(self, table: int, depth: int, state: int, base: int, start: int, end: int) -> Iterator[Pieces]:
         level = self._levels[depth]
         whole = start <= base and base + (level.entries << level.shift) <= end
-        key = (table, depth, state)
-        if whole and key in self._empty:
-            return
         first = max(start - base, 0) >> level.shift
         last = min(end - 1 - base >> level.shift, level.entries - 1)
         found = False
@@ -155,7 +152,7 @@ class Tree:
             found = True
             yield pieces
         if whole and not found:
-            self._empty.add(key)
+            self._empty.add((table, depth, state))
 
     def _tables(
         self, table: int, depth: int, base: int, state: int, numbers: range, start: int, end: int
@@ -173,13 +170,11 @@ class Tree:
             more = (entry & high) << lift
             if found > 0:
                 pieces.append((base + (number << shift), entry & leaf_mask | more, 1 << shift, found))
-            elif found:
+            elif found and (inner := (entry & next_mask | more, depth + 1, -1 - found)) not in self._empty:
                 if pieces:
                     yield from self._finished(pieces, start, end)
                     pieces = []
-                yield from self._scan(
-                    entry & next_mask | more, depth + 1, base + (number << shift), -1 - found, start, end
-                )
+                yield from self._scan(*inner, base + (number << shift), start, end)
         if pieces:
             yield from self._finished(pieces, start, end)
 
@@ -218,8 +213,6 @@ class Tree:
         """Finish pieces, after cutting off what was not asked for."""
         if pieces[0][0] < start or pieces[-1][0] + pieces[-1][2] > end:
             pieces = _clipped(pieces, start, end)
-        if not pieces:
-            return ()
         return (pieces,) if self._finish is None else self._finish(pieces)
 
     def _meaning(self, meanings: dict[int, int], depth: int, state: int, bits: int) -> int:

@@ -38,7 +38,7 @@ _STATE = 4
 """A state has the permission bits that are of use below, and from this bit up the hierarchical attributes."""
 
 Needs = tuple[tuple[int, int], ...]
-"""For each kind of access: the permission bit that it needs of a leaf (`stage.R` and so on), and the bit of a `Piece`."""
+"""For each kind of access: the permission bit that it needs of a leaf (`stage.R` …), and the bit of a `Piece`."""
 
 
 def reach(

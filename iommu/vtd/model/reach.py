@@ -160,12 +160,12 @@ class _Stages:
 
     def _reserved(self, level: int, *, leaf: bool) -> int:
         """Return the bits that a first-stage entry must not have set, XD apart."""
-        hardware, context = self.hardware, self.context
+        hardware = self.hardware
         reserved = hardware.first_page[level] if leaf else hardware.first_table[level]
-        if context.kind != PGTT.NESTED:
+        if self.context.kind != PGTT.NESTED:
             return reserved
-        # Addresses are the second stage's input: its width limits them, and not the host's.
-        return reserved & ~(hardware.beyond & _ADDRESS) | _ADDRESS & -1 << context.width
+        # Addresses are the second stage's input, which maps none beyond its width.
+        return reserved & ~(hardware.beyond & _ADDRESS)
 
     def _first_entry(self, depth: int, state: int, bits: int) -> int:
         """Judge an entry of the first stage (9.7)."""
