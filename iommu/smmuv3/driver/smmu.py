@@ -73,6 +73,11 @@ class Driver:
         self._substreams: dict[tuple[int, int], Domain] = {}
         self._identifiers: dict[int, set[int]] = {1: set(), 2: set()}
 
+    @property
+    def stream_bits(self) -> int:
+        """Bits of stream ID that it serves."""
+        return self._streams.stream_bits
+
     # --- bringing it up ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:

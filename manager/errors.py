@@ -1,0 +1,32 @@
+"""The one exception class of the manager."""
+
+from __future__ import annotations
+
+import errno
+from typing import Literal
+
+from ..base import Finding, IommumanError, Origin
+
+Reason = Literal["EACCES", "EBUSY", "EINVAL", "EIO", "ENOENT", "ENOSPC", "EPERM"]
+"""Names of errno values, as libsmmu's calls set them.
+
+`ENOENT`: no unit is known to control the device, or the caller does not own it. `EBUSY`: another client owns it, or
+devices that share its ID are not granted with it. `EPERM`: the memory is the manager's own. `EACCES`: the client lacks
+the ability. `ENOSPC`: the hardware has no more domains, stream IDs or table memory. `EIO`: a unit did not do what it
+was told; its devices are denied everything then. `EINVAL`: the request makes no sense.
+"""
+
+
+class ManagerError(IommumanError):
+    """A request that was refused, with nothing changed; or a start that is not safe.
+
+    Attributes:
+        reason: see `Reason`.
+        errno: its number on this system.
+    """
+
+    def __init__(self, reason: Reason, rule: str, message: str, part: str = "", **details: str) -> None:
+        """Refuse: `rule`, `message` and `details` are those of the `Finding`, `part` the device, object or unit."""
+        super().__init__(Finding(rule, "error", Origin("", part), message, **details))
+        self.reason: Reason = reason
+        self.errno: int = getattr(errno, reason)

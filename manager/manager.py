@@ -1,0 +1,428 @@
+"""The manager: grants devices memory for its clients, through the IOMMUs of one board, and nothing that is not granted.
+
+It begins with every device that a unit controls denied. Clients make objects, put devices into them and map memory;
+what a unit refuses is attributed and told to clients. When it ends, everything is denied again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..base import RangeSet
+from ..iommu import IommuError
+from ..topology import Topology
+from .errors import ManagerError
+from .incidents import Inbox, Incident
+from .mappings import Access, Segment
+from .objects import SmmuObject, refused
+from .ports import GRANULE, Port, Refusal
+from .survey import Endpoint, Member, Survey, is_bridge, survey
+
+Ability = Literal["attach", "target"]
+"""What a client may do: `attach` to make objects and grant memory one to one, `target` to grant memory at another
+device address than its own (libsmmu: `smmu/attach`, `smmu/target`)."""
+
+Sink = Callable[[Incident], None]
+"""Takes every incident as it is recorded: a log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a mapping granted.
+
+    Attributes:
+        start: first device address, in whole granules.
+        length: in bytes, in whole granules.
+        beyond: `(device address, length)` ranges that rounding to granules granted beyond what was asked.
+        widened: permissions that units grant beyond what was asked, since they cannot tell them apart.
+    """
+
+    start: int
+    length: int
+    beyond: tuple[tuple[int, int], ...] = ()
+    widened: Access = Access.NONE
+
+
+@dataclass(slots=True)
+class _Client:
+    name: str
+    abilities: frozenset[Ability]
+    inbox: Inbox = field(default_factory=Inbox)
+    objects: set[int] = field(default_factory=set)
+
+
+class Manager:
+    """The manager of one board. One thread at a time may use it.
+
+    Attributes:
+        topology: of the board.
+        survey: what it controls, and what it cannot.
+        ports: its units, by name.
+        sinks: take every incident.
+    """
+
+    def __init__(
+        self, topology: Topology, ports: Mapping[str, Port], private: Iterable[tuple[int, int]] = (), *,
+        degraded: bool = False,
+    ) -> None:  # fmt: skip
+        """Take over units that ports have taken over: every device is denied; then grant what the configuration does.
+
+        Args:
+            topology: of the board.
+            ports: units that can be programmed, by their names in the topology.
+            private: `(start, length)` of physical memory that no client may be granted: tables, registers of units.
+            degraded: go on where it is not known of every device what controls it; such devices may reach anything.
+
+        Raises ManagerError: it is not safe to start, and what would have to be known or mended.
+        """
+        self.topology = topology
+        self.ports = dict(ports)
+        self.sinks: list[Sink] = []
+        self._private = RangeSet(private)
+        self._clients: dict[int, _Client] = {}
+        self._objects: dict[int, SmmuObject] = {}
+        self._places: dict[str, SmmuObject] = {}
+        self._next = 1
+        self._startup: SmmuObject | None = None
+        self.survey: Survey = survey(topology, self.ports)
+        if not degraded:
+            self._require_safe()
+        self._grant_startup()
+
+    def _require_safe(self) -> None:
+        """Refuse to start while anything is unknown, contradictory or cannot be programmed."""
+        for unit in self.topology.iommus.values():
+            if unit.enabled and unit.name not in self.ports:
+                raise _unsafe(unit.name, f"no driver here programs units of kind {unit.kind}")
+        for finding in self.topology.findings:
+            if finding.severity == "error":
+                raise _unsafe(str(finding.origin), f"the sources are damaged: {finding.message} ({finding.rule})")
+        for name, reason in self.survey.unknown:
+            raise _unsafe(name, f"it cannot be told what controls it: {reason}")
+
+    def _grant_startup(self) -> None:
+        """Put devices with memory granted by the configuration into an object of the manager's own."""
+        startup = [member for member in self.survey.members.values() if member.startup]
+        for member in startup:
+            self._require_same_startup(member, startup)
+        if startup:
+            self._startup = self._make_object(None, manual=False)
+            self._move(startup, self._startup)
+
+    def _require_same_startup(self, member: Member, startup: list[Member]) -> None:
+        """Refuse to start when devices that share an ID are not granted the same memory."""
+        granted = {one.device.name: one.startup for one in startup}
+        for other in member.sharers:
+            if granted.get(other) != member.startup:
+                raise _unsafe(
+                    member.device.name,
+                    f"it shares an ID with {other}, which the configuration does not grant the same memory",
+                )
+
+    # --- Clients
+
+    def attach(self, name: str, abilities: Iterable[Ability] = ("attach",)) -> int:
+        """Take a client in, and return its identifier (libsmmu: `smmu_init`)."""
+        number = self._number()
+        self._clients[number] = _Client(name, frozenset(abilities))
+        return number
+
+    def detach(self, client: int) -> None:
+        """Let a client go: its devices are denied, its records forgotten (libsmmu: `smmu_fini`, or the client died)."""
+        for number in sorted(self._client(client).objects):
+            self.destroy_object(client, number)
+        del self._clients[client]
+
+    def client_name(self, client: int) -> str:
+        """Return the name that a client gave itself."""
+        return self._client(client).name
+
+    # --- Objects
+
+    def create_object(self, client: int, *, manual_reserved: bool = False) -> int:
+        """Make an object and return its identifier (libsmmu: `smmu_obj_create`, `SOCF_RESERVED_MANUAL`).
+
+        Raises ManagerError (`EACCES`): the client lacks the ability `attach`.
+        """
+        self._require(client, "attach")
+        made = self._make_object(client, manual=manual_reserved)
+        self._client(client).objects.add(made.number)
+        return made.number
+
+    def destroy_object(self, client: int, number: int) -> None:
+        """Deny the object's devices everything, and forget it (libsmmu: `smmu_obj_destroy`)."""
+        found = self._object(client, number)
+        for member in list(found.members.values()):
+            self._release(member)
+        del self._objects[number]
+        self._client(client).objects.discard(number)
+
+    # --- Devices
+
+    def add_device(self, client: int, number: int, name: str, *, together: bool = False) -> bool:
+        """Put a device into an object (libsmmu: `smmu_device_add_*`); it gets the object's mappings at once.
+
+        Args:
+            client: who asks; the same client may move a device between its objects.
+            number: the object.
+            name: the device, by its name in the topology.
+            together: put the devices that share its ID into the object with it, which is the only way they can be.
+
+        Returns whether the object had no device behind its unit before (libsmmu: +1): the mappings have been
+        made there too, and making them again does no harm.
+
+        Raises ManagerError: `ENOENT` no unit is known to control it; `EBUSY` it, or a device that shares its ID, is
+        another client's, or would be left out; `EINVAL`, `ENOSPC`, `EIO` from its unit.
+        """
+        target = self._object(client, number)
+        member = self.member(name)
+        members = self._group(member) if together else [member]
+        for one in members:
+            self._require_free(client, one)
+        if not together:
+            self._require_whole_group(member, target)
+        units = target.units()
+        self._move(members, target)
+        return any(place.unit not in units for one in members for place in one.endpoints)
+
+    def remove_device(self, client: int, name: str) -> None:
+        """Take a device out of the client's object: it is denied everything (libsmmu: `sop` NULL).
+
+        Raises ManagerError: `ENOENT` the client does not own it; `EBUSY` a device that shares its ID would stay.
+        """
+        member = self.member(name)
+        place = self._places.get(name)
+        if place is None or place.owner != client:
+            raise ManagerError(
+                "ENOENT", "MANAGER-NOT-OWNED", "the device is in no object of this client", name,
+                advice="only the client that added a device removes it",
+            )  # fmt: skip
+        staying = [other for other in member.sharers if self._places.get(other) is place]
+        if staying:
+            raise _shared(name, staying, "remove them first, all but one; or destroy the object")
+        self._release(member)
+
+    # --- Memory
+
+    def map(
+        self, client: int, number: int, start: int, length: int, access: Access, *, target: int | None = None
+    ) -> Granted:
+        """Grant an object's devices memory (libsmmu: `smmu_mapping_add`, one entry); it replaces what was there.
+
+        Args:
+            client: who asks.
+            number: the object.
+            start: device address; rounded down to whole granules of 4 KiB.
+            length: bytes, rounded up.
+            access: at least one of READ, WRITE, EXEC.
+            target: physical address of it, when that is another one (`SMF_TARGET`; needs the ability `target`).
+
+        Raises ManagerError: `EINVAL` the range cannot be, `EPERM` it is the manager's own, `EACCES`, or the units'.
+        """
+        if target is not None:
+            self._require(client, "target")
+        if not access:
+            raise _senseless("no access at all; to take memory away, unmap it")
+        low, high = self._rounded(start, length)
+        physical = low if target is None else target - (start - low)
+        if physical % GRANULE or physical < 0:
+            raise _senseless(f"the page offsets of 0x{start:x} and of its target 0x{target or 0:x} differ")
+        found = self._object(client, number)
+        segment = Segment(low, high - low, physical, access)
+        self._require_not_private(segment, f"object {number}")
+        for port in (self.ports[unit] for unit in found.units()):
+            if high > 1 << port.address_bits:
+                raise _senseless(f"0x{high - 1:x} has more than the {port.address_bits} bits that {port.name} takes")
+        found.change(low, high - low, segment)
+        beyond = [(low, start - low), (start + length, high - start - length)]
+        widened = Access.NONE
+        for unit in found.units():
+            widened |= self.ports[unit].widened(access) & ~access
+        return Granted(low, high - low, tuple(pair for pair in beyond if pair[1]), widened)
+
+    def unmap(self, client: int, number: int, start: int, length: int) -> Granted:
+        """Take memory away (libsmmu: `smmu_mapping_add` with `SMF_NONE`), in whole granules as `map` rounds them."""
+        low, high = self._rounded(start, length)
+        self._object(client, number).change(low, high - low, None)
+        return Granted(low, high - low)
+
+    # --- Refused accesses
+
+    def watch(self, client: int, notice: Callable[[], None]) -> None:
+        """Have `notice` called once, at the next incident of the board (libsmmu: `smmu_xfer_notify`)."""
+        self._client(client).inbox.arm(notice)
+
+    def read_incident(self, client: int) -> Incident | None:
+        """Return the client's oldest incident and forget it; None when there is none (libsmmu: `smmu_xfer_status`)."""
+        return self._client(client).inbox.take()
+
+    def poll(self) -> list[Incident]:
+        """Take what the units have recorded: hand it to sinks and clients, and return it."""
+        found = []
+        for port in self.ports.values():
+            refusals, lost = port.refusals()
+            found += [self._incident(refusal) for refusal in refusals]
+            if lost:
+                for client in self._clients.values():
+                    client.inbox.lose()
+        for incident in found:
+            for sink in self.sinks:
+                sink(incident)
+            for client in list(self._clients.values()):
+                client.inbox.deliver(incident)
+        return found
+
+    def _incident(self, refusal: Refusal) -> Incident:
+        devices: tuple[str, ...] = ()
+        number = None
+        if refusal.identifier is not None:
+            devices = self.survey.at.get(Endpoint(refusal.unit, refusal.identifier), ())
+            number = next((self._places[name].number for name in devices if name in self._places), None)
+        return Incident(time.time_ns(), refusal, devices, number)
+
+    # --- What is so
+
+    def object_of(self, name: str) -> SmmuObject | None:
+        """Return the object that a device is in."""
+        return self._places.get(name)
+
+    def member(self, name: str) -> Member:
+        """Return the device of this name. Raises ManagerError (`ENOENT`): no unit is known to control it, and why."""
+        found = self.survey.members.get(name)
+        if found is not None:
+            return found
+        reasons = dict((*self.survey.unknown, *self.survey.unrestricted))
+        device = self.topology.devices.get(name)
+        silent = "no source names it" if device is None else "it sends nothing"
+        if device is not None and is_bridge(device):
+            silent = "it is a bridge, which passes requests on and sends none of its own"
+        reason = reasons.get(name, silent)
+        raise ManagerError(
+            "ENOENT", "MANAGER-NO-UNIT", f"no unit is known to control this device: {reason}", name,
+            advice="give the board's tables, or name its unit in the configuration",
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Deny every device everything; clients and objects are gone."""
+        self._startup = None
+        for member in list(self.survey.members.values()):
+            if member.device.name in self._places:
+                self._release(member)
+        self._objects.clear()
+        self._clients.clear()
+
+    # --- Inner workings
+
+    def _number(self) -> int:
+        number, self._next = self._next, self._next + 1
+        return number
+
+    def _make_object(self, owner: int | None, *, manual: bool) -> SmmuObject:
+        made = SmmuObject(self._number(), owner, self.ports, manual=manual)
+        self._objects[made.number] = made
+        return made
+
+    def _client(self, number: int) -> _Client:
+        found = self._clients.get(number)
+        if found is None:
+            raise ManagerError("EINVAL", "MANAGER-CLIENT", "there is no such client", found=str(number))
+        return found
+
+    def _object(self, client: int, number: int) -> SmmuObject:
+        self._client(client)
+        found = self._objects.get(number)
+        if found is None or found.owner != client:
+            raise ManagerError("EINVAL", "MANAGER-OBJECT", "the client has no such object", found=str(number))
+        return found
+
+    def _require(self, client: int, ability: Ability) -> None:
+        one = self._client(client)
+        if ability not in one.abilities:
+            raise ManagerError(
+                "EACCES", "MANAGER-ABILITY", "the client lacks an ability", one.name, found="smmu/" + ability,
+                advice="give it the ability in the access list",
+            )  # fmt: skip
+
+    def _group(self, member: Member) -> list[Member]:
+        """Return a device and all that share an ID with it, or with those, and so on."""
+        found = {member.device.name: member}
+        waiting = [member]
+        while waiting:
+            for other in waiting.pop().sharers:
+                if other not in found:
+                    found[other] = self.survey.members[other]
+                    waiting.append(found[other])
+        return list(found.values())
+
+    def _require_free(self, client: int, member: Member) -> None:
+        name = member.device.name
+        place = self._places.get(name)
+        if place is not None and place.owner is not None and place.owner != client:
+            raise ManagerError(
+                "EBUSY", "MANAGER-OWNED", f"the device belongs to client {self.client_name(place.owner)}", name,
+                advice="that client has to remove it first",
+            )  # fmt: skip
+
+    def _require_whole_group(self, member: Member, target: SmmuObject) -> None:
+        """Refuse to give a device memory that others which share its ID would reach as well."""
+        outside = [other for other in member.sharers if self._places.get(other) is not target]
+        if outside:
+            raise _shared(member.device.name, outside, "grant them together")
+
+    def _require_not_private(self, segment: Segment, part: str) -> None:
+        overlap = self._private.overlapping(segment.physical, segment.length)
+        if overlap:
+            start, length = overlap[0]
+            raise ManagerError(
+                "EPERM", "MANAGER-PRIVATE", "this memory is the manager's or a unit's: who writes it decides what "
+                "devices reach", part, found=f"0x{start:x}-0x{start + length - 1:x}", advice="leave it out",
+            )  # fmt: skip
+
+    def _rounded(self, start: int, length: int) -> tuple[int, int]:
+        low, high = start // GRANULE * GRANULE, -(-(start + length) // GRANULE) * GRANULE
+        if start < 0 or length <= 0 or high > 1 << 64:
+            raise _senseless(f"0x{max(start, 0):x} and {length} bytes are no range of addresses")
+        return low, high
+
+    def _move(self, members: list[Member], target: SmmuObject) -> None:
+        """Attach devices to an object; when this returns they reach what it grants, and nothing else."""
+        for member in members:
+            for segment in target.own(member):
+                self._require_not_private(segment, member.device.name)
+        target.attach(members)
+        for member in members:
+            before = self._places.get(member.device.name)
+            if before is not None and before is not target:
+                before.forget(member)
+            self._places[member.device.name] = target
+
+    def _release(self, member: Member) -> None:
+        """Take a device out of its object; one with start-up grants goes back to them."""
+        place = self._places.pop(member.device.name)
+        try:
+            place.detach(member)
+        except IommuError as error:
+            raise refused(error, "EIO") from error
+        if member.startup and self._startup is not None and place is not self._startup:
+            self._move([member], self._startup)
+
+
+def _senseless(found: str) -> ManagerError:
+    return ManagerError("EINVAL", "MANAGER-REQUEST", "the request makes no sense", found=found)
+
+
+def _shared(name: str, others: list[str], advice: str) -> ManagerError:
+    return ManagerError(
+        "EBUSY", "MANAGER-SHARED", "devices that share an ID can be granted together only", name,
+        found=f"it shares one with {', '.join(others)}", advice=advice,
+    )  # fmt: skip
+
+
+def _unsafe(part: str, message: str) -> ManagerError:
+    return ManagerError(
+        "EINVAL", "MANAGER-UNSAFE", f"it is not safe to start: {message}", part,
+        advice="mend the sources or say it in the configuration; --degraded starts all the same, and protects less",
+    )  # fmt: skip
