@@ -14,6 +14,7 @@ from .output import EPILOG, UNREADABLE, USAGE, finding_text
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
     "who": "tell which IOMMU controls a device and by which ID, or who sends an ID",
+    "diff": "show what differs between two boards or configurations, and what it means for isolation",
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }

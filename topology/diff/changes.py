@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from ...base import Origin
 from .pairing import pair
 from .picture import KINDS, Item, Picture, Subject
 from .values import Spread, Value, count, difference, patched
@@ -23,6 +24,8 @@ class Change:
         field: what differs of it; empty when it is the thing as a whole.
         was: what only A says, in A's names; for a thing that is removed, all of it.
         now: what only B says, in B's names; for a thing that is added, all of it.
+        origins_before: what says so in A; not compared, as nothing that tells where something was read.
+        origins_after: what says so in B.
     """
 
     kind: Literal["added", "removed", "changed", "moved"]
@@ -31,6 +34,8 @@ class Change:
     field: str = ""
     was: Value | Item | None = None
     now: Value | Item | None = None
+    origins_before: tuple[Origin, ...] = field(default=(), compare=False)
+    origins_after: tuple[Origin, ...] = field(default=(), compare=False)
 
     @property
     def subject(self) -> Subject:
@@ -53,21 +58,29 @@ def diff(a: Picture, b: Picture) -> tuple[Change, ...]:
     for before, after in subjects.items():
         changes = found[before.kind]
         if after not in b.items:
-            changes.append(Change("removed", before, None, was=a.items[before]))
+            item = a.items[before]
+            changes.append(Change("removed", before, None, was=item, origins_before=item.origins))
             continue
         if before != after and before.kind in ("unit", "msi", "device", "space"):
-            changes.append(Change("moved", before, after))
+            origins = a.items[before].origins, b.items[after].origins
+            changes.append(Change("moved", before, after, origins_before=origins[0], origins_after=origins[1]))
         mine, theirs = a.items[before].fields, b.items[after].fields
-        for field in dict.fromkeys((*mine, *theirs)):
-            own = mine.get(field)
-            was, now = difference(own and own.renamed(names), theirs.get(field))
-            if was is not None or now is not None:
-                kind: Literal["changed", "moved"] = "moved" if _went(was, now) else "changed"
-                changes.append(Change(kind, before, after, field, was and was.renamed(back), now))
+        for name in dict.fromkeys((*mine, *theirs)):
+            own = mine.get(name)
+            was, now = difference(own and own.renamed(names), theirs.get(name))
+            if was is None and now is None:
+                continue
+            kind: Literal["changed", "moved"] = "moved" if _went(was, now) else "changed"
+            origins = _places(was), _places(now)
+            changes.append(Change(kind, before, after, name, was and was.renamed(back), now, *origins))
     for after, item in b.items.items():
         if after not in arrived:
-            found[after.kind].append(Change("added", None, after, now=item))
+            found[after.kind].append(Change("added", None, after, now=item, origins_after=item.origins))
     return tuple(change for kind in KINDS for change in found[kind])
+
+
+def _places(value: Value | None) -> tuple[Origin, ...]:
+    return () if value is None else value.places()
 
 
 def _went(was: Value | None, now: Value | None) -> bool:
@@ -82,7 +95,17 @@ def mirror(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Return what turns B into A."""
     other: dict[str, Literal["added", "removed", "changed", "moved"]] = {"added": "removed", "removed": "added"}
     return tuple(
-        Change(other.get(one.kind, one.kind), one.after, one.before, one.field, one.now, one.was) for one in changes
+        Change(
+            other.get(one.kind, one.kind),
+            one.after,
+            one.before,
+            one.field,
+            one.now,
+            one.was,
+            one.origins_after,
+            one.origins_before,
+        )
+        for one in changes
     )
 
 
