@@ -16,6 +16,7 @@ COMMANDS = {
     "who": "tell which IOMMU controls a device and by which ID, or who sends an ID",
     "diff": "show what differs between two boards or configurations, and what it means for isolation",
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
+    "config": "lay out .smmu files",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }
 """Sub-commands with their help; each is a module here with `configure(parser)` and `run(arguments)`."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .acpi import Table
     from .devicetree import DeviceTree
     from .pci import PciTopology
+    from .smmu_config import Configuration
 
 MAX_FILE = 64 << 20
 """Bytes of the largest file that is read: an acpidump of a large server is below 20 MiB."""
@@ -49,6 +50,8 @@ class Inputs:
         tables: ACPI tables.
         trees: device trees.
         pci: PCI topologies.
+        configurations: configurations of smmuman that the user named.
+        modules: board modules that the user named.
         passed_over: files that are nothing of these, each with the reason.
         findings: what went wrong on the way to a table or tree; what is wrong inside one is kept with it.
         contents: what was read, and the name of the first file that held it.
@@ -57,6 +60,8 @@ class Inputs:
     tables: list[Table] = field(default_factory=list)
     trees: list[DeviceTree] = field(default_factory=list)
     pci: list[PciTopology] = field(default_factory=list)
+    configurations: list[Configuration] = field(default_factory=list)
+    modules: list[Configuration] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     contents: dict[bytes, str] = field(default_factory=dict)
