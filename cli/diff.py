@@ -50,7 +50,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="default: unified")
     parser.add_argument(
-        "-y", "--side-by-side", action="store_const", dest="format", const=FORMATS[1], help="A on the left, B on the right"
+        "-y",
+        "--side-by-side",
+        action="store_const",
+        dest="format",
+        const=FORMATS[1],
+        help="A left, B right",
     )
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import Literal
 
 from ...base import Origin
@@ -34,8 +35,8 @@ class Change:
     field: str = ""
     was: Value | Item | None = None
     now: Value | Item | None = None
-    origins_before: tuple[Origin, ...] = field(default=(), compare=False)
-    origins_after: tuple[Origin, ...] = field(default=(), compare=False)
+    origins_before: tuple[Origin, ...] = attribute(default=(), compare=False)
+    origins_after: tuple[Origin, ...] = attribute(default=(), compare=False)
 
     @property
     def subject(self) -> Subject:
