@@ -13,7 +13,7 @@ from .changes import Change, names_of
 from .picture import Item, Picture, Subject
 from .sharing import Sharing
 from .values import Access, Many, Ranges, Reserve, Spread, Value, Way, Ways, count
-from .words import named, numbers_text, short_extent
+from .words import ids, named, short_extent
 
 Effect = Literal["opens", "closes", "neutral"]
 """`opens`: something can reach more, or is told apart from less. `closes`: the other way round. `neutral`: neither, or
@@ -116,12 +116,14 @@ class _Explainer:
         before, after = (side.get(name) for side in self.devices)
         if change.renames:
             yield Meaning("neutral", "it is the same device elsewhere: what names it by its old place no longer does")
-        elif change.kind == "added" and after is not None:
+        elif change.kind == "added":
             if _is_exposed(after):
                 yield Meaning("opens", "a device more that reaches all of memory: no IOMMU is in its way")
-        elif change.kind == "removed" and before is not None:
+            yield from self.unnamed(name, self.a, "closes", "before, a function there", "would have been")
+        elif change.kind == "removed":
             if _is_exposed(before):
                 yield Meaning("closes", "a device less that reaches all of memory")
+            yield from self.unnamed(name, self.b, "opens", "no longer named; a function there", "would be")
         elif change.field == "access" and before is not None and after is not None:
             yield from _rerouted(_access(before), _access(after))
         elif change.field == "interrupts":
@@ -136,10 +138,27 @@ class _Explainer:
         if change.field == "access" or change.kind in ("added", "removed"):
             yield from self.shared(name, _access(before), _access(after))
 
+    def unnamed(self, name: str, side: Picture, effect: Effect, lead: str, verb: str) -> Iterator[Meaning]:
+        """What becomes of a PCI function on a side that does not name it."""
+        address = parse_pci_address(name)
+        item = None if address is None else side.items.get(Subject("space", f"pci:{address[0]:04x}"))
+        ways = None if item is None else item.fields.get("requester IDs")
+        way = ways.at(address[1]) if address is not None and isinstance(ways, Ways) else None
+        named_as = [_access(devices.get(name)) for devices in self.devices]
+        if way is not None and way.verdict == "controlled" and way.target is not None:
+            if all(label.target != way.target for access in named_as for label in _labels(access)):
+                unit = self.back.get(way.target, way.target) if side is self.a else way.target
+                yield Meaning("neutral", f"{lead} {verb} behind {unit}")
+        elif way is not None and way.verdict in EXPOSED:
+            both = (_is_exposed(devices.get(name)) for devices in self.devices)
+            yield Meaning("neutral" if any(both) else effect, f"{lead} {verb} behind no IOMMU")
+
     def shared(self, name: str, before: Spread | None, after: Spread | None) -> Iterator[Meaning]:
         """With whom a device shares an ID now, and with whom no longer."""
         old = self.sharing[0].sharers(name, before)
         new = self.sharing[1].sharers(name, after)
+        # That what is gone shares no more with what is gone as well is not worth a word.
+        old = {key: number for key, number in old.items() if after is not None or key[1] in self.devices[1]}
         for mine, theirs, effect in ((new, old, "opens"), (old, new, "closes")):
             groups: dict[tuple[str, int], list[str]] = {}
             for (unit, other), number in mine.items():
@@ -163,12 +182,12 @@ class _Explainer:
             return
         if name == "interrupts":
             moved = RangeSet((one.first, one.length) for one in (now or was or Ways(())).segments)
-            text = "are known by other IDs, or elsewhere" if now is not None else "are for no MSI controller any more"
-            yield Meaning("neutral", f"interrupt messages of {_ids(tuple(moved))} {text}")
+            text = "known by other IDs, or elsewhere" if now is not None else "no MSI controller is named any more"
+            yield Meaning("neutral", f"interrupt messages of {_ids(tuple(moved))}: {text}")
             return
         for (old, new, same), numbers in _transitions(was, now, self.names).items():
             effect, text = _fate(old, new, same=same)
-            yield Meaning(effect, f"{_ids(numbers)} {text}; {self.senders(space, numbers)}")
+            yield Meaning(effect, f"{_ids(numbers)}: {text}; {self.senders(space, numbers)}")
 
     def senders(self, space: str, numbers: Ranges) -> str:
         """Say which known devices send some requester IDs."""
@@ -178,7 +197,7 @@ class _Explainer:
             for start, length in numbers
             for number in order[bisect_left(order, start) : bisect_left(order, start + length)]
         ]
-        return f"known devices with these: {named(found)}" if found else "no device is known to have one of these"
+        return f"known devices: {named(found)}" if found else "no device is known there"
 
 
 def _access(item: Item | None) -> Spread | None:
@@ -267,20 +286,20 @@ def _transitions(was: Ways | None, now: Ways | None, names: dict[str, str]) -> d
 
 
 _FATES: dict[tuple[str, str], tuple[Effect, str]] = {
-    ("controlled", "exposed"): ("opens", "lose their IOMMU"),
-    ("exposed", "controlled"): ("closes", "gain an IOMMU"),
-    ("exposed", "exposed"): ("neutral", "have no IOMMU that is in use, as before"),
-    ("unresolved", "exposed"): ("neutral", "are known now to have no IOMMU"),
-    ("exposed", "unresolved"): ("neutral", "may have an IOMMU now; it cannot be told"),
-    ("unresolved", "controlled"): ("neutral", "can be told now: they have an IOMMU"),
-    ("controlled", "unresolved"): ("neutral", "cannot be told any more: they may have an IOMMU"),
-    ("unresolved", "unresolved"): ("neutral", "cannot be told, as before"),
-    ("", "controlled"): ("neutral", "are spoken of now: an IOMMU controls them"),
-    ("", "exposed"): ("neutral", "are spoken of now: no IOMMU controls them"),
-    ("", "unresolved"): ("neutral", "are spoken of now: it cannot be told what controls them"),
-    ("controlled", ""): ("neutral", "are spoken of no longer: an IOMMU controlled them"),
-    ("exposed", ""): ("neutral", "are spoken of no longer: no IOMMU controlled them"),
-    ("unresolved", ""): ("neutral", "are spoken of no longer: it could not be told what controls them"),
+    ("controlled", "exposed"): ("opens", "no IOMMU in use any more"),
+    ("exposed", "controlled"): ("closes", "an IOMMU now, and none in use before"),
+    ("exposed", "exposed"): ("neutral", "no IOMMU in use, as before"),
+    ("unresolved", "exposed"): ("neutral", "it can be told now: no IOMMU in use"),
+    ("exposed", "unresolved"): ("neutral", "it cannot be told any more; no IOMMU was in use"),
+    ("unresolved", "controlled"): ("neutral", "it can be told now: an IOMMU controls them"),
+    ("controlled", "unresolved"): ("neutral", "it cannot be told any more; an IOMMU controlled them"),
+    ("unresolved", "unresolved"): ("neutral", "it cannot be told, as before"),
+    ("", "controlled"): ("neutral", "spoken of now: an IOMMU controls them"),
+    ("", "exposed"): ("neutral", "spoken of now: no IOMMU controls them"),
+    ("", "unresolved"): ("neutral", "spoken of now; it cannot be told what controls them"),
+    ("controlled", ""): ("neutral", "no longer spoken of; an IOMMU controlled them"),
+    ("exposed", ""): ("neutral", "no longer spoken of; no IOMMU controlled them"),
+    ("unresolved", ""): ("neutral", "no longer spoken of; it could not be told what controls them"),
 }
 """What it means for requester IDs that they fared in the first way before, and fare in the second now."""
 
@@ -288,7 +307,7 @@ _FATES: dict[tuple[str, str], tuple[Effect, str]] = {
 def _fate(old: str, new: str, *, same: bool) -> tuple[Effect, str]:
     """Say what a change of verdict means for requester IDs."""
     if (old, new) == ("controlled", "controlled"):
-        return "neutral", ("are known to it by other IDs" if same else "are now behind another IOMMU")
+        return "neutral", ("the IOMMU sees other IDs" if same else "behind another IOMMU now")
     return _FATES[old, new]
 
 
@@ -298,8 +317,9 @@ def _standing(way: Way | None) -> str:
 
 
 def _ids(numbers: Ranges) -> str:
+    """Return requester IDs, and how many these are when they are several."""
     many = count(numbers)
-    return f"{many} requester ID{'' if many == 1 else 's'} ({numbers_text(numbers, '04x')})"
+    return f"requester {ids(numbers, '04x')}" + (f" ({many})" if many > 1 else "")
 
 
 def _part_of(value: Value | Item | None, name: str) -> Value | None:
@@ -337,19 +357,19 @@ def _reserved(was: Spread | None, now: Spread | None) -> Iterator[Meaning]:
     for label, start, length, numbers in gone:
         text = f"reserved region {short_extent(start, length)} no longer covered" + _for(numbers)
         if label.meaning in ("direct", "mapped"):
-            yield Meaning("closes", f"{text}: accesses there meet what the policy says of any other memory")
+            yield Meaning("closes", f"{text}: accesses there are stopped unless the policy grants them")
         else:
             yield Meaning("neutral", text)
     for label, start, length, numbers in come:
         text = f"reserved region {short_extent(start, length)} newly covered" + _for(numbers)
         if label.meaning in ("direct", "mapped"):
-            yield Meaning("opens", f"{text}: it must stay open whatever the policy says")
+            yield Meaning("opens", f"{text}: it stays open whatever the policy says")
         else:
             yield Meaning("neutral", text)
 
 
 def _for(numbers: Ranges | None) -> str:
-    return "" if numbers is None else f" for ID{'' if count(numbers) == 1 else 's'} {numbers_text(numbers)}"
+    return "" if numbers is None else f" for {ids(numbers)}"
 
 
 def _granted(subject: Subject, was: Spread | None, now: Spread | None) -> Iterator[Meaning]:

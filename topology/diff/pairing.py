@@ -75,7 +75,7 @@ class _Side:
         if kind == "space":
             return (self.path_end, self.nameless)
         if kind == "unit":
-            return (self.controlled, self.used, self.alone)
+            return (self.controlled, self.used, self.catches_all, self.alone)
         if kind == "msi":
             return (self.registers, self.controlled, self.used, self.alone)
         return (self.function, self.path_end, self.known_by, self.monitors)
@@ -101,6 +101,10 @@ class _Side:
         """A unit: its devices."""
         devices = self.devices.get(name)
         return (_sort(item), frozenset(devices)) if devices else None
+
+    def catches_all(self, _: str, item: Item) -> Hashable:
+        """A unit that takes what no other takes."""
+        return (_sort(item), "INCLUDE_PCI_ALL") if "INCLUDE_PCI_ALL" in item.fields else None
 
     def alone(self, _: str, item: Item) -> Hashable:
         """A unit, when it is the only one of its kind and segment that is left."""
