@@ -18,6 +18,10 @@ their device. Files that are included are neither read nor changed.
 Exit status: 0 done, or laid out already, 1 --check: not laid out so, 2 wrong usage, 3 the file cannot be read, or has
 errors (on stderr) and stays as it is.
 """
+_SUGGEST = """\
+Laid over the same board (--config), the file changes nothing; what it cannot say stands at its end as comments.
+
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +38,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     choice.add_argument("--write", action="store_true", help="change the file instead of printing its new text")
     choice.add_argument("--check", action="store_true", help="change and print nothing; only tell by the exit status")
     layout.set_defaults(subcommand=_format)
+
+    text = "write a .smmu file that says what a board's firmware says"
+    board = commands.add_parser(
+        "suggest", help=text, description=text, epilog=_SUGGEST + output.EPILOG, formatter_class=parser.formatter_class
+    )
+    output.add_sources(board)
+    output.add_board_module(board)
+    board.set_defaults(subcommand=_suggest)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,6 +72,16 @@ def _format(arguments: argparse.Namespace) -> int:
     elif formatted != text:
         _replace(path, formatted)
     return output.OK
+
+
+def _suggest(arguments: argparse.Namespace) -> int:
+    """Write what the firmware says as a configuration."""
+    from ..topology import load_topology
+    from ..topology.suggest import suggest, suggestion_text
+
+    topology = load_topology(arguments.sources, board_module=arguments.board_module)
+    output.write(suggestion_text(suggest(topology)))
+    return output.report(topology.findings, topology.passed_over)
 
 
 def _check(path: str, *, changes: bool) -> int:

@@ -30,6 +30,9 @@ MAX_FILE = 64 << 20
 MAX_ENTRIES = 10_000
 """Most files of one folder that are looked at."""
 
+NOT_IN_A_FOLDER = "a configuration; give it with --config"
+"""Why a configuration that lies beside the tables is passed over: it is the user who says that it holds."""
+
 NO_SOURCE = "no table, acpidump text, device tree or PCI topology"
 """Why a file is passed over that holds something else."""
 
@@ -68,8 +71,8 @@ class Inputs:
 
     @property
     def found(self) -> int:
-        """How many tables, trees and PCI topologies were found."""
-        return len(self.tables) + len(self.trees) + len(self.pci)
+        """How many tables, trees, PCI topologies and configurations were found."""
+        return len(self.tables) + len(self.trees) + len(self.pci) + len(self.configurations)
 
     @property
     def empty(self) -> bool:
@@ -120,6 +123,15 @@ def _read_path(path: str, inputs: Inputs) -> None:
             data = read_file(place)
         except OSError as error:
             raise _cannot_open(path, error) from error
+        if not _is_known(data) and _is_configuration(data):
+            from .smmu_config import read_configuration
+
+            first = inputs.contents.setdefault(data, path)
+            if first == path:
+                inputs.configurations.append(read_configuration(path))
+            else:
+                inputs.passed_over.append((path, f"the same as {first}"))
+            return
         _read_content(data, path, inputs)
     elif is_sys_tree(place):
         _read_sys(place, inputs)
@@ -225,8 +237,18 @@ def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
             else:
                 read(data, name, inputs)
             return
-    reason = "empty" if not data else NO_SOURCE
+    reason = "empty" if not data else NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE
     inputs.passed_over.append((name, reason))
+
+
+def _is_known(data: bytes) -> bool:
+    return any(looks_like(data) for looks_like, _ in _KINDS)
+
+
+def _is_configuration(data: bytes) -> bool:
+    from .smmu_config import is_configuration
+
+    return is_configuration(data)
 
 
 def _looks_like_tree(data: bytes) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..base import Origin, format_pci_address
+from ..base import Origin, format_pci_address, printable
 from ..parsers.smmu_config import (
     Allow,
     Configuration,
@@ -21,6 +21,7 @@ from ..parsers.smmu_config import (
     SmmuType,
     Unit,
     Use,
+    write_configuration,
 )
 from .merge import TYPES, type_of
 from .model import Device, Iommu, ReservedRegion
@@ -110,7 +111,7 @@ class _Writer:
         record = DeviceEntry(
             entry.spec, entry.origin, sets[-1] if sets else "", tuple(entry.uses), tuple(entry.reserved)
         )
-        self.comments[record] = str(entry.origin)
+        self.comments[record] = printable(str(entry.origin))
         return record
 
     def add_unit(self, unit: Iommu) -> None:
@@ -138,7 +139,7 @@ class _Writer:
             record = replace(record, status_bit=int(facts["status bit"]))
         self.units[unit.name] = record
         self.types.setdefault(kind, SmmuType(kind, unit.origin, main=self.main() if kind == "rcar3" else None))
-        self.comments[record] = f"{unit.name}, {unit.origin}"
+        self.comments[record] = printable(f"{unit.name}, {unit.origin}")
 
     def unsaid(self, unit: Iommu, kind: str) -> str:
         """Return why a configuration cannot say a unit; empty when it can."""
@@ -272,7 +273,7 @@ class _Writer:
             entry = self.entries.setdefault(name, _Entry(spec, region.origin))
             said = Reserved(region.start, region.length, region.origin)
             entry.reserved += [] if said in entry.reserved else [said]
-            self.comments[said] = str(region.origin)
+            self.comments[said] = printable(str(region.origin))
         rest = [name for name in region.devices if name not in dict(concerned)]
         unknown = [f"{one.iommu} ID 0x{one.base:x}" for one in region.streams if not self.is_sent(one.iommu, one.base)]
         if rest or unknown or not concerned:
@@ -305,3 +306,12 @@ def _spec(device: Device) -> DeviceSpec | None:
 
 def _is_word(text: str) -> bool:
     return text.isprintable() and " " not in text
+
+
+def suggestion_text(suggestion: Suggestion) -> str:
+    """Return the text of a `.smmu` file: the configuration, and its remarks as comments at the end."""
+    written = write_configuration(suggestion.configuration, suggestion.comment)
+    remarks = [f"#   {printable(remark)}\n" for remark in suggestion.remarks]
+    if not remarks:
+        return written
+    return written + ("\n" if written else "") + "# A configuration cannot say:\n" + "".join(remarks)

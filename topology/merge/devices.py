@@ -21,11 +21,14 @@ def add_devices(work: Work) -> None:
     """Add all devices of a configuration."""
     entries = _joined(work.configuration.devices)
     ranges = []
+    exact = set()
     named: dict[str, DeviceEntry] = {}
     for entry in entries:
         if isinstance(entry.spec, PciSpec) and entry.spec.first != entry.spec.last:
             ranges.append((entry, entry.spec))
             continue
+        if isinstance(entry.spec, PciSpec) and entry.uses:
+            exact.add((entry.spec.segment, entry.spec.first))
         name = _name(work, entry)
         if name is None:
             continue
@@ -36,7 +39,6 @@ def add_devices(work: Work) -> None:
         _add_uses(work, name, entry)
         lay_reserved(work, (name,), entry)
         holders.setdefault(entry.allow, []).append(name)
-    exact = {name for name, entry in named.items() if entry.uses}
     for entry, names in add_ranges(work, ranges, exact, _lay_over):
         lay_reserved(work, names, entry)
         holders.setdefault(entry.allow, []).extend(names)
@@ -123,7 +125,8 @@ def _lay_over(work: Work, device: Device, wanted: list[Wanted]) -> None:
         return
     if controlled:
         places = [route.hops[-1].origin for route in controlled if route.hops]
-        work.conflict(wanted[0].origin, device.name, words(wanted), route_words(controlled), places)
+        told = route_words(controlled, ids=any(use.first is not None for use in wanted))
+        work.conflict(wanted[0].origin, device.name, words(wanted), told, places)
     overrides = not (work.keep and controlled)
     if not work.keep:
         work.dropped.add(device.name)

@@ -8,7 +8,7 @@ requests carry an ID from outside the range, as bridges make them, get maps of t
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ...base import RangeSet, format_pci_address, format_rid
@@ -45,22 +45,20 @@ class _Range(NamedTuple):
 
 
 def add_ranges(
-    work: Work, entries: Sequence[tuple[DeviceEntry, PciSpec]], named: Collection[str], lay_over: LayOver
+    work: Work, entries: Sequence[tuple[DeviceEntry, PciSpec]], exact: Iterable[tuple[int, int]], lay_over: LayOver
 ) -> Iterator[tuple[DeviceEntry, tuple[str, ...]]]:
     """Add ranges; yields each with the names of the known functions in it.
 
     Args:
         work: the merge.
         entries: devices that are ranges of PCI functions, each with its range.
-        named: names of devices with uses of their own.
+        exact: segment and requester ID of each function with uses of its own.
         lay_over: gives one function its maps.
     """
     functions = _functions(work)
     claimed: dict[int, RangeSet] = {}
-    for name in named:
-        device = work.builder.devices.get(name)
-        if device is not None and device.rid is not None:
-            claimed.setdefault(device.segment or 0, RangeSet()).add(device.rid, 1)
+    for segment, rid in exact:
+        claimed.setdefault(segment, RangeSet()).add(rid, 1)
     known: dict[int, list[Interval] | None] = {}
     for entry, spec in reversed(entries):
         inside = _inside(functions.get(spec.segment, []), spec)
@@ -156,7 +154,8 @@ def _conflict(work: Work, one: _Range, pieces: list[Interval]) -> None:
     places = [piece.map.origin for piece in differing if piece.map is not None]
     what = f"{format_pci_address(one.spec.segment, one.spec.first)}-{format_rid(one.spec.last)}"
     told = f"{len(differing)} part{'s use' if len(differing) > 1 else ' uses'} {units}"
-    work.conflict(one.use.origin, what, words([one.use]), told, places[:MOST])
+    kept = "the board's word stays, and what it leaves open is taken from here"
+    work.conflict(one.use.origin, what, words([one.use]), told, places[:MOST], kept)
 
 
 def _place(work: Work, one: _Range, pieces: list[Interval] | None, functions: list[Device]) -> None:

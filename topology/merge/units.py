@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...base import Origin
-from ...parsers.smmu_config import MainUnit, SmmuType, Unit
+from ...parsers.smmu_config import MainUnit, PciSpec, SmmuType, Unit
 from ..builder import TopologyBuilder
 from ..model import Interrupt, Iommu, Property
 from .kinds import TYPES, UnitType
@@ -13,6 +13,9 @@ from .work import CONFIGURED_AS, Work
 
 _PURPOSES = {"armsmmu": ("context", "global"), "rcar3": ("", "fault")}
 """What a configuration's two interrupts of a unit are for, by type; `event` and `gerror` for all others."""
+
+STAYS = "the board's word stays"
+"""What becomes of a difference in a unit when the board's facts are kept: a unit has one kind, and the like."""
 
 
 def add_units(work: Work) -> None:
@@ -51,6 +54,7 @@ def _add_unit(work: Work, unit: Unit, properties: tuple[Property, ...]) -> str:
             wanted.kind,
             unit.origin,
             unit.base,
+            segment=_segment(work, unit) if wanted.requester_ids else None,
             interrupts=tuple(_interrupts(unit)),
             properties=properties,
             bypass=unit.bypass,
@@ -58,6 +62,16 @@ def _add_unit(work: Work, unit: Unit, properties: tuple[Property, ...]) -> str:
         )
     )
     return name
+
+
+def _segment(work: Work, unit: Unit) -> int | None:
+    """Return the one segment of the PCI functions that use a unit; None when they are of several, or there are none."""
+    segments = {
+        entry.spec.segment
+        for entry in work.configuration.devices
+        if isinstance(entry.spec, PciSpec) and any(use.unit == unit.name for use in entry.uses)
+    }
+    return segments.pop() if len(segments) == 1 else None
 
 
 def _interrupts(unit: Unit) -> list[Interrupt]:
@@ -73,7 +87,7 @@ def _lay_over(work: Work, index: int, unit: Unit, properties: tuple[Property, ..
     what = f"the unit at 0x{unit.base:x}"
 
     def differ(user: str, told: str) -> None:
-        work.conflict(unit.origin, what, user, told, [board.origin])
+        work.conflict(unit.origin, what, user, told, [board.origin], STAYS)
 
     interrupts = _merged_interrupts(work, board, unit, what)
     bypass = board.bypass if not unit.bypass and board.bypass is None else unit.bypass  # not said is denied
@@ -115,7 +129,7 @@ def _merged_interrupts(work: Work, board: Iommu, unit: Unit, what: str) -> tuple
         if alike:
             user = f"has {said.purpose} interrupt {said.number}"
             told = " ".join(str(number) for number in dict.fromkeys(one.number for one in alike))
-            work.conflict(unit.origin, what, user, f"has {told}", [board.origin])
+            work.conflict(unit.origin, what, user, f"has {told}", [board.origin], STAYS)
             if work.keep:
                 continue
             place = found.index(alike[0])

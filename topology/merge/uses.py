@@ -95,9 +95,10 @@ def words(wanted: Iterable[Wanted]) -> str:
     return "uses " + " and ".join(dict.fromkeys(_word(one.unit, one.first, one.length) for one in wanted))
 
 
-def route_words(found: Iterable[Route]) -> str:
-    """Say in the same words what the board says."""
-    return "uses " + " and ".join(dict.fromkeys(_word(one.iommu or "none", one.stream, one.count) for one in found))
+def route_words(found: Iterable[Route], *, ids: bool) -> str:
+    """Say in the same words what the board says, with IDs or without."""
+    texts = (_word(one.iommu or "none", one.stream if ids else None, one.count) for one in found)
+    return "uses " + " and ".join(dict.fromkeys(texts))
 
 
 def _word(unit: str, first: int | None, count: int) -> str:

@@ -44,13 +44,22 @@ class Work:
         """Add a finding."""
         self.builder.findings.append(Finding(rule, severity, origin, message, **details))
 
-    def conflict(self, origin: Origin, what: str, user: str, board: str, places: Iterable[Origin]) -> None:
-        """Report that the configuration and the board differ, with the place of each."""
+    def conflict(
+        self, origin: Origin, what: str, user: str, board: str, places: Iterable[Origin], kept: str = "both hold"
+    ) -> None:
+        """Report that the configuration and the board differ, with the place of each.
+
+        Args:
+            origin: where the configuration says it.
+            what: what both speak of.
+            user: what the configuration says, a clause without its subject.
+            board: what the board says, likewise.
+            places: where the board says it.
+            kept: what becomes of the two when the board's facts are kept.
+        """
         where = ", ".join(dict.fromkeys(str(place) for place in places if str(place)))
         text = f"{what} {user} here, and {board}" + (f" by {where}" if where else "")
-        advice = "the board's facts stay, and what they leave open is taken from here" if self.keep else (
-            "the board's facts are overridden"
-        )  # fmt: skip
+        advice = kept if self.keep else "the board's word is overridden"
         self.report("CONFIG-CONFLICT", "warning" if self.keep else "note", origin, text, advice=advice)
 
 
