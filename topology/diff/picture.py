@@ -27,7 +27,9 @@ WITHOUT_DMA = ("pmcg", "iwb")
 """Kinds of devices that write interrupt messages and nothing else."""
 
 _PLATFORM = ("acpi", "dt", "mmio")
-_COSMETIC = frozenset({"node", "compatible", "driver", "host bridge", "path", "ID is", "own MSI", "id", "class"})
+_COSMETIC = frozenset(
+    {"node", "compatible", "driver", "host bridge", "path", "ID is", "own MSI", "id", "class", "configured as"}
+)
 _ONE_NAME = {"COHACC override": "coherent walk", "ats-supported": "ATS supported", "ATS Supported": "ATS supported"}
 _SAYS_NOTHING = frozenset({("model", "generic SMMUv3")})
 

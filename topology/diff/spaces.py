@@ -14,7 +14,7 @@ from ...base import Origin, RangeSet
 from ..model import Carries, IdMap, PciRoot
 from ..resolve import INCLUDE_ALL, match
 from ..topology import ALL_BITS, Topology
-from .values import Segment, Way, Ways
+from .values import Segment, Way, Ways, ranges
 
 ALL_RIDS = 0x10000
 """Number of requester IDs of a PCI segment."""
@@ -64,12 +64,14 @@ class _Space:
         self.windows = windows
         self.outside = outside
         self.open_ids = _open_ids(topology, segment)
+        self.masked: dict[str, bool] = {}
         self.painted: dict[tuple[str, Carries], list[tuple[int, int, IdMap]]] = {}
 
     def ways(self) -> tuple[Ways, Ways | None]:
         """Return the ways of accesses and of interrupts."""
         accesses: list[Segment] = []
         interrupts: list[Segment] = []
+        owned: dict[str, list[tuple[int, int]]] = {}
         for first, length, root, found in self.owners():
             piece = _Piece(first, length, "" if root is None else root.name)
             if found is None or found.target is None:
@@ -80,9 +82,12 @@ class _Space:
                 for segment in self.follow(_step(piece, found), "dma", MOST_HOPS):
                     accesses += self.opened(segment, found)
             if root is not None:
-                interrupts += self.follow(piece, "msi", MOST_HOPS)
+                owned.setdefault(root.name, []).append((first, length))
             elif self.segment is not None:
                 interrupts += self.own_interrupts(first, length)
+        for name, numbers in owned.items():
+            for part in ranges(*numbers):
+                interrupts += self.follow(_Piece(*part, name), "msi", MOST_HOPS)
         accesses.sort(key=lambda one: one.first)
         interrupts.sort(key=lambda one: one.first)
         return Ways(self.concluded(accesses)), Ways(interrupts) if interrupts else None
@@ -136,7 +141,7 @@ class _Space:
             yield piece, match(self.topology.maps_for(piece.place, number), number, purpose)
             return
         on_root = piece.place in self.topology.roots and (piece.mask, piece.shift) == (0xFFFF, 0)
-        if piece.mask != 0xFFFF or (not on_root and any(one.mask != ALL_BITS for one in maps)):  # noqa: PLR2004
+        if piece.mask != 0xFFFF or (not on_root and self.is_masked(piece.place, maps)):  # noqa: PLR2004
             for number in range(piece.first, piece.first + piece.length):
                 yield from self.matched(replace(piece, first=number, length=1), purpose)
             return
@@ -153,6 +158,12 @@ class _Space:
         if key not in self.painted:
             self.painted[key] = painted(maps, purpose, 0, ALL_RIDS if on_root else WRAP)
         yield from _divided(piece, piece.shift, self.painted[key])
+
+    def is_masked(self, place: str, maps: list[IdMap]) -> bool:
+        """Tell whether any map from a place looks at some bits of an ID only."""
+        if place not in self.masked:
+            self.masked[place] = any(one.mask != ALL_BITS for one in maps)
+        return self.masked[place]
 
     def opened(self, segment: Segment, found: IdMap | None) -> Iterator[Segment]:
         """Yield a segment; IDs that an unresolved scope may hold cannot be told when no scope has taken them."""
