@@ -320,6 +320,8 @@ def _differing(one: Segment, other: Way, first: int, end: int) -> list[Segment]:
     if way == other:
         return []
     alike = (way.verdict, way.target, way.ignored) == (other.verdict, other.target, other.ignored)
+    if alike and way.shift is None and other.shift is None:
+        return []
     if not alike or way.shift is None or other.shift is None or way.mask == other.mask:
         return [_part(one, first, end)]
     # Two masks: the same for some IDs and not for others.
