@@ -75,8 +75,8 @@ class _Explainer:
                     yield from _reserved(_spread_of(was, name), _spread_of(now, name))
         elif subject.kind == "grants":
             yield from _granted(subject, _spread_of(was, "memory"), _spread_of(now, "memory"))
-        elif subject.kind == "machine" and isinstance(now, Many | None) and isinstance(was, Many | None):
-            yield from _machine(change.field, was, now)
+        elif subject.kind == "machine":
+            yield from _machine(change)
 
     def unit(self, change: Change) -> Iterator[Meaning]:
         """What a change of an IOMMU means; what becomes of its devices is said of them."""
@@ -397,9 +397,6 @@ def _told(change: Change, open_word: str | None, what: str, passes: str, refused
         yield Meaning("opens" if opens else "closes", f"{what} {passes if opens else refused} now")
 
 
-_SAFER = {"interrupt remapping": "yes", "DMA protection opt-in": "yes"}
-"""Facts of a machine that matter to isolation, with the value that is the safer."""
-
 _FACTS = {
     "interrupt remapping": ("devices can write any interrupt", "interrupts of devices can be checked"),
     "DMA protection opt-in": (
@@ -407,15 +404,11 @@ _FACTS = {
         "firmware asks for protection from DMA before the system runs",
     ),
 }
+"""Facts of a machine that matter to isolation: what it means that they are not so, and that they are."""
 
 
-def _machine(field: str, was: Many | None, now: Many | None) -> Iterator[Meaning]:
-    """What a fact of the whole machine means."""
-    safer = _SAFER.get(field)
-    if safer is None:
-        return
-    old, new = (safer in value.said if value is not None else None for value in (was, now))
-    if new and old is not True:
-        yield Meaning("closes", _FACTS[field][1])
-    elif old and new is not True:
-        yield Meaning("opens", _FACTS[field][0])
+def _machine(change: Change) -> Iterator[Meaning]:
+    """What a fact of the whole machine means; that a side does not say it means nothing."""
+    if change.field in _FACTS and isinstance(change.was, Many) and isinstance(change.now, Many):
+        opens = "no" in change.now.said
+        yield Meaning("opens" if opens else "closes", _FACTS[change.field][0 if opens else 1])

@@ -182,7 +182,9 @@ GRANTS = st.lists(
 ROOTS = st.sampled_from(
     [(), (root(),), (root(), PciRoot("dt:/host", HERE, None)), (PciRoot("dt:/bus/host", HERE, None),)]
 )
-FACTS = st.sampled_from([(), (Fact("interrupt remapping", True, HERE),), (Fact("interrupt remapping", False, HERE),)])
+FACTS = st.sampled_from(
+    [(), (Fact("interrupt remapping", value=True, origin=HERE),), (Fact("opt-in", value=False, origin=HERE),)]
+)
 SMALL_BOARDS = st.tuples(UNITS, DEVICES, MAPS, REGIONS, GRANTS, ROOTS, FACTS).map(
     lambda parts: picture_of(*(record for part in parts for record in part))
 )
