@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -58,10 +59,10 @@ def check(topology: Topology, numbers: Iterable[int] | None = None) -> None:
     numbers = edges(topology) if numbers is None else list(numbers)
     segments = dict.fromkeys(one.segment for one in topology.roots.values() if one.segment is not None)
     for segment in segments:
-        assert agrees(segment_ways(topology, segment), lambda rid, of=segment: route_rid(topology, of, rid), numbers)
+        assert agrees(segment_ways(topology, segment), partial(route_rid, topology, segment), numbers)
     for one in topology.roots.values():
         if one.segment is None:
-            assert agrees(root_ways(topology, one), lambda rid, of=one: route_root_rid(topology, of, rid), numbers)
+            assert agrees(root_ways(topology, one), partial(route_root_rid, topology, one), numbers)
 
 
 @pytest.mark.parametrize("name", fixture_topologies())
