@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from typing import Literal
 
 from ...base import Origin
 from .pairing import pair
 from .picture import KINDS, Item, Picture, Subject
-from .values import Spread, Value, count, difference, patched
+from .values import Access, Spread, Value, count, difference, patched
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,12 @@ def _went(was: Value | None, now: Value | None) -> bool:
     """Tell whether one range of addresses or IDs has gone elsewhere whole: to another unit, or to another place."""
     if not isinstance(was, Spread) or not isinstance(now, Spread) or len(was.parts) != 1 or len(now.parts) != 1:
         return False
-    mine, theirs = next(iter(was.parts.values())), next(iter(now.parts.values()))
-    return len(mine) == len(theirs) == 1 and count(mine) == count(theirs)
+    ((label, mine),), ((other, theirs),) = was.parts.items(), now.parts.items()
+    if isinstance(label, Access) and isinstance(other, Access):
+        elsewhere = label.target is not None and replace(label, target=other.target) == other
+    else:
+        elsewhere = label == other
+    return elsewhere and len(mine) == len(theirs) == 1 and count(mine) == count(theirs)
 
 
 def mirror(changes: Iterable[Change]) -> tuple[Change, ...]:

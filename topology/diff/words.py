@@ -152,7 +152,6 @@ def _destination(way: Way, parts: Ranges) -> str:
         text = "the same IDs" if count(parts) > 1 else "the same ID"
     else:
         text = ids(tuple((start + way.shift, length) for start, length in parts))
-        text = f"IDs less 0x{-way.shift:x}" if parts[0][0] + way.shift < 0 else text
     text = f"{way.target}, {text}"
     if way.shift is not None and way.mask not in (0, 0xFFFF):
         text += f" (of which the bits 0x{way.mask:04x} count)"
