@@ -44,19 +44,17 @@ class Hunk:
 
 def hunks(changes: Iterable[Change], meanings: Iterable[tuple[Meaning, ...]]) -> list[Hunk]:
     """Return the hunks, in the order of the changes."""
-    groups: dict[tuple[Subject | None, Subject | None], list[Step]] = {}
+    groups: dict[tuple[Subject, Subject], list[Step]] = {}
     for change, means in zip(changes, meanings, strict=True):
         was, now = (_lines(change, side) for side in (False, True))
-        groups.setdefault((change.before, change.after), []).append(Step(change, was, now, means))
+        sides = change.before or change.subject, change.after or change.subject
+        groups.setdefault(sides, []).append(Step(change, was, now, means))
     return [Hunk(_title(before, after), tuple(steps)) for (before, after), steps in groups.items()]
 
 
-def _title(before: Subject | None, after: Subject | None) -> str:
+def _title(before: Subject, after: Subject) -> str:
     """Return the name of a thing, or both when it has two."""
-    one, other = before or after, after or before
-    if one is None or other is None:  # a change is of something
-        return ""
-    return title(one) if one == other else f"{title(one)} → {other.name or 'no device'}"
+    return title(before) if before == after else f"{title(before)} → {after.name}"
 
 
 def _lines(change: Change, after: bool) -> tuple[Line, ...]:  # noqa: FBT001

@@ -83,7 +83,7 @@ class _Space:
                     accesses += self.opened(segment, found)
             if root is not None:
                 owned.setdefault(root.name, []).append((first, length))
-            elif self.segment is not None:
+            else:
                 interrupts += self.own_interrupts(first, length)
         for name, numbers in owned.items():
             for part in ranges(*numbers):
@@ -224,8 +224,11 @@ def _step(piece: _Piece, one: IdMap) -> _Piece:
         shift = None
     elif one.single or shift is None:
         mask, shift = 0, one.output
+    elif one.mask != ALL_BITS and (mask, shift) != (0xFFFF, 0):
+        # Not as it was sent, and not all bits count: such IDs are followed one by one.
+        number = (piece.first & mask) + shift
+        mask, shift = 0, one.output + (number & one.mask) - one.base
     else:
-        # At a root the IDs are as they were sent, and the map says which bits count; later maps count all.
         mask &= one.mask
         shift += one.output - one.base
     origins = (*piece.origins, one.origin)

@@ -35,12 +35,6 @@ def without(one: Ranges, other: Ranges) -> Ranges:
     return tuple(rest)
 
 
-def common(one: Ranges, other: Ranges) -> Ranges:
-    """Return what is in both sets."""
-    whole = RangeSet(one)
-    return tuple(part for start, length in other for part in whole.overlapping(start, length))
-
-
 def count(numbers: Ranges) -> int:
     """Return how many integers a set has."""
     return sum(length for _, length in numbers)

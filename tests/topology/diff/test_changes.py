@@ -238,7 +238,7 @@ def test_reserved_memory_of_a_device_that_moved_moves_with_it() -> None:
     changes = diff(a, b)
     assert [(one.kind, one.subject) for one in changes] == [
         ("moved", Subject("device", "0000:00:01.0")),
-        ("moved", Subject("device", "0000:00:01.0")),
+        ("changed", Subject("device", "0000:00:01.0")),
         ("removed", Subject("reserved", "0000:00:01.0")),
     ]
     assert apply(a, changes) == b
