@@ -34,8 +34,14 @@ def merge(builder: TopologyBuilder, configuration: Configuration, *, keep: bool 
     work = Work(builder, configuration, keep)
     apply_types(work)
     add_units(work)
+    work.kinds = {unit.name: unit.kind for unit in builder.iommus}
     work.board = Topology(builder)
+    for index, region in enumerate(builder.reserved):
+        for name in {*region.devices, *([""] if region.streams else [])}:
+            work.regions.setdefault(name, []).append(index)
     add_devices(work)
+    regions = [work.changed.get(index, region) for index, region in enumerate(builder.reserved)]
+    builder.reserved[:] = [*filter(None, regions), *work.added]
     old = []
     for one in builder.maps:
         if one.source not in work.dropped or one.carries == "msi":

@@ -14,11 +14,14 @@ from ..resolve import Route, routes
 from .functions import add_ranges
 from .reserved import lay_reserved
 from .uses import BY_RID, RULE, Wanted, route_words, says_same, wanted_uses, words
-from .work import Work, near
+from .work import Work
 
 
 def add_devices(work: Work) -> None:
     """Add all devices of a configuration."""
+    for device in work.builder.devices.values():
+        if device.base is not None:
+            work.at.setdefault(device.base, device.name)
     entries = _joined(work.configuration.devices)
     ranges = []
     exact = set()
@@ -78,9 +81,10 @@ def _name(work: Work, entry: DeviceEntry) -> str | None:
                     return None
             return builder.device(device)
         case MmioSpec():
-            there = (device.name for device in builder.devices.values() if device.base == spec.base)
-            found = next(there, None) or next(filter(None, (find.at(spec.base) for find in builder.finders)), None)
-            return found or builder.device(Device(f"mem:{spec.base:x}", "mmio", origin, base=spec.base))
+            found = work.at.get(spec.base) or next(filter(None, (find.at(spec.base) for find in builder.finders)), None)
+            if found is None:
+                found = builder.device(Device(f"mem:{spec.base:x}", "mmio", origin, base=spec.base))
+            return work.at.setdefault(spec.base, found)
         case NamedSpec():
             return _named(work, spec.name, origin)
 
@@ -88,13 +92,12 @@ def _name(work: Work, entry: DeviceEntry) -> str | None:
 def _named(work: Work, name: str, origin: Origin) -> str:
     """Return the name of a device or PCI root that firmware names; one that it does not name is reported, and added."""
     builder = work.builder
-    roots = [root.name for root in builder.roots]
-    if name in builder.devices or name in roots:
+    if name in builder.devices or name in work.board.roots:
         return name
     found = next(filter(None, (find.named(name) for find in builder.finders)), None)
     if found is not None:
         return found
-    advice = near(name, [*builder.devices, *roots]) or "it is added"
+    advice = work.near(name, builder.devices, work.board.roots) or "it is added"
     work.report("CONFIG-ABSENT", "warning", origin, f"no source names the device {name}", advice=advice)
     kind: Literal["acpi", "dt"] = "acpi" if name.startswith("acpi:") else "dt"
     return builder.device(Device(name, kind, origin))
@@ -113,8 +116,7 @@ def _add_uses(work: Work, name: str, entry: DeviceEntry) -> None:
 
 def _has_requester_ids(work: Work, device: Device, uses: list[Use]) -> bool:
     """Tell whether the board gives a device that is no PCI function IDs at a unit that knows requester IDs."""
-    units = {one.name: one.kind for one in work.builder.iommus}
-    return bool(uses) and any(units.get(route.iommu or "") in BY_RID for route in routes(work.board, device))
+    return bool(uses) and any(work.kinds.get(route.iommu or "") in BY_RID for route in routes(work.board, device))
 
 
 def _lay_over(work: Work, device: Device, wanted: list[Wanted]) -> None:
@@ -130,10 +132,10 @@ def _lay_over(work: Work, device: Device, wanted: list[Wanted]) -> None:
     overrides = not (work.keep and controlled)
     if not work.keep:
         work.dropped.add(device.name)
+    there = {(route.iommu, route.stream, route.count) for route in controlled} if work.keep else set()
     for use in wanted:
-        if work.keep and says_same([route for route in controlled if route.iommu == use.unit], [use]):
-            continue
-        work.back += _maps(work, device, use, controlled, overrides=overrides)
+        maps = _maps(work, device, use, controlled, overrides=overrides)
+        work.back += [one for one in maps if (one.target, one.output, one.length) not in there]
 
 
 def _maps(work: Work, device: Device, use: Wanted, found: list[Route], *, overrides: bool) -> list[IdMap]:
@@ -192,7 +194,7 @@ def _grant(work: Work, allows: Sequence[Allow], holders: dict[str, list[str]]) -
     for entry in work.configuration.devices:
         if entry.allow and entry.allow not in declared:
             text = f"no `allow` declares the set {entry.allow!r}"
-            advice = near(entry.allow, declared) or "nothing is granted"
+            advice = work.near(entry.allow, declared) or "nothing is granted"
             work.report("CONFIG-SET", "error", entry.origin, text, advice=advice)
     for one in allows:
         devices = tuple(dict.fromkeys(holders.get(one.name, ())))

@@ -59,6 +59,9 @@ def add_ranges(
     claimed: dict[int, RangeSet] = {}
     for segment, rid in exact:
         claimed.setdefault(segment, RangeSet()).add(rid, 1)
+    for root in work.builder.roots:
+        if root.segment is not None and root.enabled:
+            work.roots.setdefault(root.segment, []).append(root)
     known: dict[int, list[Interval] | None] = {}
     for entry, spec in reversed(entries):
         inside = _inside(functions.get(spec.segment, []), spec)
@@ -118,8 +121,7 @@ def _lay_range(
     pieces = None if board is None else [
         interval.part(start, start + length - 1)
         for start, length in one.parts
-        for interval in board
-        if interval.first < start + length and start <= interval.last
+        for interval in _within(board, start, length)
     ]  # fmt: skip
     same = pieces is not None and all(_same(one, piece) for piece in pieces)
     if not same:
@@ -132,6 +134,12 @@ def _lay_range(
         outside = any(alias not in one.parts for alias in _sent(work, device))
         if elsewhere if same or work.keep else outside:
             lay_over(work, device, [one.use_of(rid)])
+
+
+def _within(board: list[Interval], start: int, length: int) -> list[Interval]:
+    """Return the intervals that touch a range."""
+    low = bisect_left(board, start, key=lambda interval: interval.last)
+    return board[low : bisect_left(board, start + length, key=lambda interval: interval.first)]
 
 
 def _same(one: _Range, piece: Interval) -> bool:
@@ -166,14 +174,14 @@ def _place(work: Work, one: _Range, pieces: list[Interval] | None, functions: li
         for device in functions:
             if any(route.verdict == "controlled" for route in routes(work.board, device)):
                 room.remove(device.rid or 0, 1)
-    for root in work.builder.roots:
-        if root.segment == one.spec.segment and root.enabled:
-            first, length = root.first_bus << 8, root.last_bus - root.first_bus + 1 << 8
-            _map(work, one, root.name, room.overlapping(first, length))
-            room.remove(first, length)
+    for root in work.roots.setdefault(one.spec.segment, []):
+        first, length = root.first_bus << 8, root.last_bus - root.first_bus + 1 << 8
+        _map(work, one, root.name, room.overlapping(first, length))
+        room.remove(first, length)
     left = room.overlapping(0, RIDS)
     if left:
         _map(work, one, work.builder.add_root(one.spec.segment, one.entry.origin), left)
+        work.roots[one.spec.segment].append(work.builder.roots[-1])
 
 
 def _map(work: Work, one: _Range, root: str, room: list[tuple[int, int]]) -> None:

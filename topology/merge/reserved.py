@@ -20,7 +20,6 @@ def lay_reserved(work: Work, names: Sequence[str], entry: DeviceEntry) -> None:
     """Give devices the reserved regions of an entry; one without any leaves the board's as they are."""
     if not entry.reserved:
         return
-    builder = work.builder
     said = {(one.start, one.length) for one in entry.reserved}
     streams: tuple[StreamRange, ...] = ()
     if not names:  # no function of the range is known: the regions are for its IDs
@@ -28,7 +27,8 @@ def lay_reserved(work: Work, names: Sequence[str], entry: DeviceEntry) -> None:
         streams = tuple(StreamRange(use.unit, use.first, use.length) for use in uses if use.first is not None)
     left = []
     for name in names:
-        found = _of_device(work, name)
+        places = _of_device(work, name)
+        found = [work.board.reserved[place] for place in places]
         board = {(region.start, region.length) for region in found}
         if board == said:
             continue
@@ -37,7 +37,7 @@ def lay_reserved(work: Work, names: Sequence[str], entry: DeviceEntry) -> None:
             user = f"reserves {_listed(said)}"
             work.conflict(entry.origin, name, user, f"reserves {_listed(board)}", [one.origin for one in found])
         if not work.keep:
-            _release(work, name, found)
+            _release(work, name, places)
     if not left and not streams:
         return
     for one in entry.reserved:
@@ -45,7 +45,7 @@ def lay_reserved(work: Work, names: Sequence[str], entry: DeviceEntry) -> None:
         if work.keep:
             devices = tuple(name for name in left if not _has(work, name, one.start, one.length))
         if devices or streams:
-            builder.reserved.append(
+            work.added.append(
                 ReservedRegion(
                     "configured", one.start, one.length, one.origin, "direct", devices=devices, streams=streams
                 )
@@ -57,14 +57,12 @@ def _routes(board: Topology, name: str) -> list[Route]:
     return routes(board, device) if device else []
 
 
-def _of_device(work: Work, name: str) -> list[ReservedRegion]:
-    """Return the board's one-to-one regions that concern a device, by its name or its IDs."""
-    sent = _routes(work.board, name)
-    return [
-        region
-        for region in work.board.reserved
-        if region.meaning == "direct" and (name in region.devices or any(_meets(region, route) for route in sent))
-    ]
+def _of_device(work: Work, name: str) -> list[int]:
+    """Return the places of the board's one-to-one regions that concern a device, by its name or its IDs."""
+    sent, regions = _routes(work.board, name), work.board.reserved
+    places = {*work.regions.get(name, ())}
+    places |= {place for place in work.regions.get("", ()) if any(_meets(regions[place], route) for route in sent)}
+    return sorted(place for place in places if regions[place].meaning == "direct")
 
 
 def _meets(region: ReservedRegion, route: Route) -> bool:
@@ -77,24 +75,19 @@ def _meets(region: ReservedRegion, route: Route) -> bool:
 
 
 def _has(work: Work, name: str, start: int, length: int) -> bool:
-    return any((region.start, region.length) == (start, length) for region in _of_device(work, name))
+    regions = (work.board.reserved[place] for place in _of_device(work, name))
+    return any((region.start, region.length) == (start, length) for region in regions)
 
 
-def _release(work: Work, name: str, found: list[ReservedRegion]) -> None:
+def _release(work: Work, name: str, places: list[int]) -> None:
     """Take a device out of the board's regions; they stay for others, and for IDs that others send as well."""
     sent = _routes(work.board, name)
-    for region in found:
-        place = next((index for index, one in enumerate(work.builder.reserved) if one.origin == region.origin and (
-            one.start, one.length) == (region.start, region.length)), None)  # fmt: skip
-        if place is None:
-            continue
-        now = work.builder.reserved[place]
-        streams = _rest(work, name, now, sent)
-        devices = tuple(one for one in now.devices if one != name)
-        if devices or streams:
-            work.builder.reserved[place] = replace(now, devices=devices, streams=streams)
-        else:
-            del work.builder.reserved[place]
+    for place in places:
+        now = work.changed.get(place, work.board.reserved[place])
+        if now is not None:
+            streams = _rest(work, name, now, sent)
+            devices = tuple(one for one in now.devices if one != name)
+            work.changed[place] = replace(now, devices=devices, streams=streams) if devices or streams else None
 
 
 def _rest(work: Work, name: str, region: ReservedRegion, sent: list[Route]) -> tuple[StreamRange, ...]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...base import Origin
 from ...parsers.smmu_config import MainUnit, PciSpec, SmmuType, Unit
 from ..builder import TopologyBuilder
 from ..model import Interrupt, Iommu, Property
-from .kinds import TYPES, UnitType
+from .kinds import TYPES, type_of
 from .work import CONFIGURED_AS, Work
 
 _PURPOSES = {"armsmmu": ("context", "global"), "rcar3": ("", "fault")}
@@ -23,13 +22,23 @@ def add_units(work: Work) -> None:
     for there in work.builder.iommus:  # of configurations before this one
         name = dict(there.properties).get(CONFIGURED_AS)
         work.units.update({str(name): there.name} if name else {})
+    places: dict[int, list[int]] = {}
+    for index, there in enumerate(work.builder.iommus):
+        if there.base is not None:
+            places.setdefault(there.base, []).append(index)
     for one in work.configuration.types:
         if one.main is not None:
-            _add_unit(work, *_main_unit(one, one.main))
+            _add_unit(work, places, *_main_unit(one, one.main))
+    first = len(work.builder.iommus)
     for unit in work.configuration.units:
         if unit.type in TYPES:
             bit: tuple[Property, ...] = () if unit.status_bit is None else (("status bit", unit.status_bit),)
-            work.units[unit.name] = _add_unit(work, unit, (*bit, (CONFIGURED_AS, unit.name)))
+            work.units[unit.name] = _add_unit(work, places, unit, (*bit, (CONFIGURED_AS, unit.name)))
+    for name, known in work.units.items():  # a unit that is said twice may have been renamed since
+        work.units[name] = work.renames.get(known, known)
+    if work.renames:
+        _rename(work.builder, work.renames)
+    _give_segments(work, first)
 
 
 def _main_unit(one: SmmuType, main: MainUnit) -> tuple[Unit, tuple[Property, ...]]:
@@ -40,13 +49,14 @@ def _main_unit(one: SmmuType, main: MainUnit) -> tuple[Unit, tuple[Property, ...
     return unit, (*properties, ("for SoC", chips)) if chips else properties
 
 
-def _add_unit(work: Work, unit: Unit, properties: tuple[Property, ...]) -> str:
-    """Add one unit, or lay it over the board's; return its name in the topology."""
+def _add_unit(work: Work, places: dict[int, list[int]], unit: Unit, properties: tuple[Property, ...]) -> str:
+    """Add one unit, or lay it over the board's at these registers; return its name in the topology."""
     builder, wanted = work.builder, TYPES[unit.type]
-    same = [index for index, one in enumerate(builder.iommus) if one.base == unit.base]
-    same.sort(key=lambda index: builder.iommus[index].kind not in wanted.kinds)
+    same = places.setdefault(unit.base, [])
     if same:
-        return _lay_over(work, same[0], unit, properties)
+        best = min(same, key=lambda index: builder.iommus[index].kind not in wanted.kinds)
+        return _lay_over(work, best, unit, properties)
+    same.append(len(builder.iommus))
     name = builder.unique(f"{wanted.kind}@{unit.base:x}")
     builder.iommus.append(
         Iommu(
@@ -54,7 +64,6 @@ def _add_unit(work: Work, unit: Unit, properties: tuple[Property, ...]) -> str:
             wanted.kind,
             unit.origin,
             unit.base,
-            segment=_segment(work, unit) if wanted.requester_ids else None,
             interrupts=tuple(_interrupts(unit)),
             properties=properties,
             bypass=unit.bypass,
@@ -64,14 +73,17 @@ def _add_unit(work: Work, unit: Unit, properties: tuple[Property, ...]) -> str:
     return name
 
 
-def _segment(work: Work, unit: Unit) -> int | None:
-    """Return the one segment of the PCI functions that use a unit; None when they are of several, or there are none."""
-    segments = {
-        entry.spec.segment
-        for entry in work.configuration.devices
-        if isinstance(entry.spec, PciSpec) and any(use.unit == unit.name for use in entry.uses)
-    }
-    return segments.pop() if len(segments) == 1 else None
+def _give_segments(work: Work, first: int) -> None:
+    """Give new units that know requester IDs the segment of the PCI functions that use them, when it is one."""
+    segments: dict[str, set[int]] = {}
+    for entry in work.configuration.devices:
+        if isinstance(entry.spec, PciSpec):
+            for use in entry.uses:
+                segments.setdefault(work.units.get(use.unit, ""), set()).add(entry.spec.segment)
+    for index, unit in enumerate(work.builder.iommus[first:], first):
+        found = segments.get(unit.name, set())
+        if len(found) == 1 and TYPES[type_of(unit.kind)].requester_ids:
+            work.builder.iommus[index] = replace(unit, segment=next(iter(found)))
 
 
 def _interrupts(unit: Unit) -> list[Interrupt]:
@@ -110,7 +122,10 @@ def _lay_over(work: Work, index: int, unit: Unit, properties: tuple[Property, ..
     )  # fmt: skip
     if board.kind not in wanted.kinds:
         differ(f"is of type {unit.type}", f"is {board.kind}")
-        changed = changed if work.keep else _renamed(builder, changed, wanted, unit.origin)
+        if not work.keep:
+            name = builder.unique(f"{wanted.kind}@{unit.base:x}")
+            work.renames[board.name] = name
+            changed = replace(changed, name=name, kind=wanted.kind, origin=unit.origin)
     builder.iommus[index] = changed
     return changed.name
 
@@ -148,23 +163,23 @@ def _listed(numbers: tuple[int, ...]) -> str:
     return " ".join(f"0x{number:x}" for number in numbers)
 
 
-def _renamed(builder: TopologyBuilder, unit: Iommu, wanted: UnitType, origin: Origin) -> Iommu:
-    """Give a unit the kind of a type, and its name with it; what refers to the unit follows."""
-    old, new = unit.name, builder.unique(f"{wanted.kind}@{unit.base:x}")
+def _rename(builder: TopologyBuilder, renames: dict[str, str]) -> None:
+    """Let everything that refers to units follow their new names."""
+
+    def new(name: str) -> str:
+        while name in renames:
+            name = renames[name]
+        return name
+
     for index, one in enumerate(builder.maps):
-        if old in (one.source, one.target):
-            source = new if one.source == old else one.source
-            target = new if one.target == old else one.target
-            builder.maps[index] = replace(one, source=source, target=target)
+        if one.source in renames or one.target in renames:
+            builder.maps[index] = replace(one, source=new(one.source), target=one.target and new(one.target))
     for index, scope in enumerate(builder.unresolved):
-        if old in (scope.owner, scope.iommu):
-            owner = new if scope.owner == old else scope.owner
-            builder.unresolved[index] = replace(scope, owner=owner, iommu=new if scope.iommu == old else scope.iommu)
+        builder.unresolved[index] = replace(scope, owner=new(scope.owner), iommu=scope.iommu and new(scope.iommu))
     for index, region in enumerate(builder.reserved):
-        streams = tuple(replace(one, iommu=new) if one.iommu == old else one for one in region.streams)
+        streams = tuple(replace(one, iommu=new(one.iommu)) for one in region.streams)
         builder.reserved[index] = replace(region, streams=streams)
     for name, device in builder.devices.items():
-        if any(value == old for _, value in device.properties):
-            told = tuple((key, new if value == old else value) for key, value in device.properties)
+        if any(value in renames for _, value in device.properties):
+            told = tuple((key, new(str(value)) if value in renames else value) for key, value in device.properties)
             builder.devices[name] = replace(device, properties=told)
-    return replace(unit, name=new, kind=wanted.kind, origin=origin)

@@ -9,7 +9,7 @@ from ...base import Origin, RangeSet
 from ...parsers.smmu_config import Use
 from ..resolve import Route
 from .kinds import TYPES
-from .work import Work, near
+from .work import Work
 
 RULE = "use"
 """Rule of the maps that a configuration makes."""
@@ -39,13 +39,13 @@ def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
     found = []
     for use in uses:
         unit = work.units.get(use.unit, use.unit)
-        record = next((one for one in work.builder.iommus if one.name == unit), None)
-        if record is None:
-            advice = near(use.unit, [*work.units, *(one.name for one in work.builder.iommus)])
+        kind = work.kinds.get(unit)
+        if kind is None:
+            advice = work.near(use.unit, work.units, work.kinds)
             text = f"no unit is called {use.unit!r}"
             work.report("CONFIG-UNIT", "error", use.origin, text, advice=advice or "it is left out")
             continue
-        by_rid = record.kind in BY_RID
+        by_rid = kind in BY_RID
         if by_rid and use.first is not None:
             text = f"{use.unit} knows devices by their requester IDs, so `use` takes no ID"
             work.report("CONFIG-USE-ID", "error", use.origin, text, advice="write no ID; it is left out")

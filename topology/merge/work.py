@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ...base import Finding, Origin, Severity
 from ...parsers.smmu_config import Configuration
 from ..builder import TopologyBuilder
-from ..model import IdMap
+from ..model import IdMap, PciRoot, ReservedRegion
 from ..topology import Topology
+
+MOST_MISSES, MOST_NAMES = 20, 2000
+"""Names for which those that look like them are looked for, and how many are looked at."""
 
 CONFIGURED_AS = "configured as"
 """Property of a unit: the name that a configuration calls it by."""
@@ -26,9 +30,17 @@ class Work:
         keep: whether the board's facts stay where the two differ.
         board: the topology before the configuration's devices, with its units.
         units: names in the topology, by the names that the configuration uses.
+        renames: new names of the board's units, by the old.
+        kinds: kind of each unit, by its name in the topology.
+        roots: PCI roots that are in use, by segment.
+        at: names of devices by the address of their registers.
+        regions: places of the board's reserved regions for each device; under the empty name, of those for IDs.
+        changed: what becomes of the board's reserved regions, by their places; None: they go.
+        added: new reserved regions.
         dropped: names of devices and roots whose maps of memory accesses give way.
         front: new maps that come before those of the board.
         back: new maps that come after them.
+        misses: names that were not found so far.
     """
 
     builder: TopologyBuilder
@@ -36,9 +48,17 @@ class Work:
     keep: bool
     board: Topology = field(init=False)
     units: dict[str, str] = field(default_factory=dict)
+    renames: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    roots: dict[int, list[PciRoot]] = field(default_factory=dict)
+    at: dict[int, str] = field(default_factory=dict)
+    regions: dict[str, list[int]] = field(default_factory=dict)
+    changed: dict[int, ReservedRegion | None] = field(default_factory=dict)
+    added: list[ReservedRegion] = field(default_factory=list)
     dropped: set[str] = field(default_factory=set)
     front: list[IdMap] = field(default_factory=list)
     back: list[IdMap] = field(default_factory=list)
+    misses: int = 0
 
     def report(self, rule: str, severity: Severity, origin: Origin, message: str, **details: str) -> None:
         """Add a finding."""
@@ -62,8 +82,14 @@ class Work:
         advice = kept if self.keep else "the board's word is overridden"
         self.report("CONFIG-CONFLICT", "warning" if self.keep else "note", origin, text, advice=advice)
 
+    def near(self, name: str, *known: Iterable[str]) -> str:
+        """Return advice for a name that is not known: those that look like it.
 
-def near(name: str, known: Iterable[str]) -> str:
-    """Return advice for a name that is not known: those that look like it."""
-    found = difflib.get_close_matches(name, list(known), 3, 0.6)
-    return f"did you mean {' or '.join(found)}?" if found else ""
+        To compare names takes long; it is done for the first few of many, each beside as many as a board has.
+        """
+        self.misses += 1
+        if self.misses > MOST_MISSES:
+            return ""
+        names = islice((one for some in known for one in some), MOST_NAMES)
+        found = difflib.get_close_matches(name, list(names), 3, 0.6)
+        return f"did you mean {' or '.join(found)}?" if found else ""
