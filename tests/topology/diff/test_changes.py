@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -21,7 +23,7 @@ from iommuman.topology import (
 from iommuman.topology.diff.changes import Change, apply, diff, mirror
 from iommuman.topology.diff.picture import Picture, Subject, picture
 
-from tests.conftest import BOARDS, corpus_files
+from tests.conftest import BOARDS, ROOT, corpus_files
 from tests.topology.diff.boards import (
     HERE,
     THERE,
@@ -265,3 +267,12 @@ def test_silence_is_seen() -> None:
     records: tuple[Record, ...] = (root(), function(8))
     a, b = picture(board(records)), picture(board(records, "no table"))
     assert [(one.subject.kind, one.field) for one in diff(a, b)] == [("device", "access"), ("space", "requester IDs")]
+
+
+def test_the_example_of_the_documentation_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python example of docs/diff.md runs as it stands."""
+    monkeypatch.chdir(ROOT)
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "diff.md").read_text(), re.DOTALL)
+    assert example is not None
+    run: Callable[[str, dict[str, object]], None] = exec
+    run(example[1], {})
