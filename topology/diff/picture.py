@@ -16,7 +16,7 @@ from ..model import Device, Iommu, PciRoot, Property, ReservedRegion, Unresolved
 from ..resolve import interrupt_route
 from ..topology import Topology
 from ..view import Attachment, attachments
-from .regions import region_pieces, stream_pieces
+from .regions import region_piece, stream_pieces
 from .spaces import root_ways, segment_ways
 from .values import Access, Many, Names, Said, Spread, Value, spread
 
@@ -259,8 +259,8 @@ def _reserved(topology: Topology) -> Iterator[tuple[Subject, Item]]:
     said: dict[str, list[ReservedRegion]] = {}
     for region in topology.reserved:
         names = region.devices or (() if region.streams else ("",))
-        for name in names:
-            owners.setdefault(name, {}).setdefault("memory", []).extend(region_pieces(region))
+        for name in names if region.length > 0 else ():
+            owners.setdefault(name, {}).setdefault("memory", []).append(region_piece(region))
             said.setdefault(name, []).append(region)
     for unit, pieces in stream_pieces(topology.reserved).items():
         owners.setdefault(unit, {}).setdefault("memory of IDs", []).extend(pieces)

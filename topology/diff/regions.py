@@ -11,10 +11,9 @@ from .values import Ranges, Reserve, Said, ranges
 _COSMETIC = ("node",)
 
 
-def region_pieces(region: ReservedRegion) -> Iterator[Said]:
-    """Yield what a region says of the addresses in it; nothing when it is empty."""
-    if region.length > 0:
-        yield _label(region), region.start, region.length, region.origin
+def region_piece(region: ReservedRegion) -> Said:
+    """Return what a region says of the addresses in it."""
+    return _label(region), region.start, region.length, region.origin
 
 
 def _label(region: ReservedRegion) -> Reserve:

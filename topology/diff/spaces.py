@@ -6,7 +6,7 @@ the same with other ranges give the same answer. The two must agree at every ID,
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -258,9 +258,7 @@ def painted(maps: Iterable[IdMap], purpose: Carries, low: int, end: int) -> list
     It is `resolve.match` for all IDs at once: the first map that holds an ID takes it, but for the last ID of a range
     that gives way to a later one that begins with it; fallbacks take what is left.
     """
-    free = RangeSet([(low, end - low)])
-    held: dict[int, IdMap] = {}
-    taken: list[tuple[int, int, IdMap]] = []
+    painter = _Painter(low, end)
     fallback = None
     for one in maps:
         if one.carries not in (purpose, "both"):
@@ -268,38 +266,74 @@ def painted(maps: Iterable[IdMap], purpose: Carries, low: int, end: int) -> list
         if one.fallback:
             fallback = fallback or one
         elif one.single:
-            taken += [(*part, one) for part in free]
-            taken += [(number, 1, one) for number in held]
-            free, held = RangeSet(), {}
+            painter.fill(one)
         elif one.length > 0:
-            _paint(one, free, held, taken, low, end)
-    taken += [(number, 1, one) for number, one in held.items()]
+            painter.paint(one)
+    painter.settle()
     if fallback is not None:
-        taken += [(*part, fallback) for part in free]
-    return sorted(taken, key=lambda part: part[0])
+        painter.fill(fallback)
+    return sorted(painter.taken, key=lambda part: part[0])
 
 
-def _paint(
-    one: IdMap, free: RangeSet, held: dict[int, IdMap], taken: list[tuple[int, int, IdMap]], low: int, end: int
-) -> None:
-    """Give a map the IDs that it holds and that are free, or that another holds only until one begins with them."""
-    last = one.base + one.length - 1
-    if one.mask & end - 1 == end - 1:
-        spans, begins, ends = [(one.base, one.length)], [one.base], [last]
-    else:
-        masked = [number & one.mask for number in range(low, end)]
-        spans = list(RangeSet((low + at, 1) for at, number in enumerate(masked) if one.base <= number <= last))
-        begins = [number for number in held if number & one.mask == one.base]
-        ends = [low + at for at, number in enumerate(masked) if number == last] if one.tentative_last else []
-    for number in begins:
-        if held.pop(number, None) is not None:
-            taken.append((number, 1, one))
-    if one.tentative_last:
-        for number in ends:
-            if number in free:
-                held[number] = one
-                free.remove(number, 1)
-    for start, length in spans:
-        for part in free.overlapping(start, length):
-            taken.append((*part, one))
-            free.remove(*part)
+class _Painter:
+    """IDs that maps take one after the other, in time that does not grow with how often they claim the same ones."""
+
+    def __init__(self, low: int, end: int) -> None:
+        """Begin with all IDs from `low` to before `end` free."""
+        self.low, self.end = low, end
+        self.free = RangeSet([(low, end - low)])
+        self.held: dict[int, IdMap] = {}
+        self.taken: list[tuple[int, int, IdMap]] = []
+        self.orders: dict[int, list[tuple[int, int]]] = {}
+        self.claimed: dict[int, RangeSet] = {}
+
+    def fill(self, one: IdMap) -> None:
+        """Give a map all that is free, or only held."""
+        self.taken += [(*part, one) for part in self.free]
+        self.taken += [(number, 1, one) for number in self.held]
+        self.free, self.held = RangeSet(), {}
+
+    def settle(self) -> None:
+        """Give each map the IDs that it only held."""
+        self.taken += [(number, 1, one) for number, one in self.held.items()]
+        self.held = {}
+
+    def paint(self, one: IdMap) -> None:
+        """Give a map the IDs that it holds and that are free, or that another holds until one begins with them."""
+        last = one.base + one.length - 1
+        if one.mask & self.end - 1 == self.end - 1:
+            spans, begins, ends = [(one.base, one.length)], [one.base], [last]
+        else:
+            spans = self.masked(one)
+            begins = [number for number in self.held if number & one.mask == one.base]
+            ends = [number for number in self.numbers(one.mask, last, 1) if one.tentative_last]
+        for number in begins:
+            if self.held.pop(number, None) is not None:
+                self.taken.append((number, 1, one))
+        if one.tentative_last:
+            for number in ends:
+                if number in self.free:
+                    self.held[number] = one
+                    self.free.remove(number, 1)
+        for start, length in spans:
+            for part in self.free.overlapping(start, length):
+                self.taken.append((*part, one))
+                self.free.remove(*part)
+
+    def masked(self, one: IdMap) -> list[tuple[int, int]]:
+        """Return the ranges of IDs that a map with a mask holds, without those that one with the same mask has had."""
+        claimed = self.claimed.setdefault(one.mask, RangeSet())
+        values = RangeSet([(one.base, one.length)])
+        for start, length in claimed.overlapping(one.base, one.length):
+            values.remove(start, length)
+        if not one.tentative_last:  # else it may leave its last ID to others
+            claimed.add(one.base, one.length)
+        return list(RangeSet((number, 1) for part in values for number in self.numbers(one.mask, *part)))
+
+    def numbers(self, mask: int, first: int, count: int) -> list[int]:
+        """Return the IDs whose bits under a mask are one of `count` values from `first`."""
+        if mask not in self.orders:
+            self.orders[mask] = sorted((number & mask, number) for number in range(self.low, self.end))
+        order = self.orders[mask]
+        low = bisect_left(order, (first, -1))
+        return [number for _, number in order[low : bisect_left(order, (first + count, -1))]]

@@ -165,7 +165,7 @@ REGIONS = st.lists(
             "rmr", start, length, HERE, "direct", None, devices, streams
         ),
         st.integers(0, 8),
-        st.integers(1, 4),
+        st.integers(0, 4),
         st.sampled_from([(), ("dt:/usb@1",), ("0000:00:00.1",)]),
         st.sampled_from([(), (StreamRange("vtd@1000", 0, 4),), (StreamRange("vtd@1000", 2, 4),)]),
     ),
@@ -175,7 +175,7 @@ GRANTS = st.lists(
     st.builds(
         lambda start, length, read, devices: Grant("set", start, length, read, not read, devices, HERE),
         st.integers(0, 8),
-        st.integers(1, 4),
+        st.integers(0, 4),
         st.booleans(),
         st.sampled_from([(), ("dt:/usb@1",), ("0000:00:00.1",)]),
     ),

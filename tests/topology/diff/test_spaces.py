@@ -216,3 +216,10 @@ def test_a_segment_with_many_ranges_takes_time_in_proportion() -> None:
     maps = [takes(number, 1 + number % 3, number + 5, rule="range") for number in range(60000)]
     ways = segment_ways(board([root(), unit(), *maps]), 0)[0]
     assert [(one.first, one.length, one.way.shift) for one in ways.segments] == [(0, 60002, 5), (60002, 5534, None)]
+
+
+def test_many_ranges_under_a_mask_take_time_in_proportion() -> None:
+    """A root with 20,000 entries and a mask that scatters IDs is followed at once, however often it claims an ID."""
+    maps = [takes(number % 64, 0x10000, 5, mask=0x5555) for number in range(20000)]
+    ways = segment_ways(board([root(), unit(), *maps]), 0)[0]
+    assert ways.at(0x5555) == Way("controlled", "vtd@1000", 5, 0x5555)
