@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...base import Origin, format_rid, parse_pci_address
 from ..view import size
 from .picture import Item, Subject
-from .values import Access, Many, Ranges, Reserve, Value, Way, Ways, count
+from .values import Access, Many, Ranges, Reserve, Value, Way, Ways, count, ranges
 
 MOST_RANGES = 8
 """Ranges of one line that are listed."""
@@ -146,18 +146,27 @@ def _destination(way: Way, parts: Ranges) -> str:
         return text + (f", perhaps {way.target}" if way.target else "")
     if way.shift is None:
         text = "no ID"
-    elif not way.mask:
-        text = f"ID 0x{way.shift:x} for all"
+    elif way.mask != 0xFFFF:  # noqa: PLR2004
+        text = _masked(way.mask, way.shift, parts)
     elif not way.shift:
         text = "the same IDs" if count(parts) > 1 else "the same ID"
     else:
         text = ids(tuple((start + way.shift, length) for start, length in parts))
     text = f"{way.target}, {text}"
-    if way.shift is not None and way.mask not in (0, 0xFFFF):
-        text += f" (of which the bits 0x{way.mask:04x} count)"
     if way.ignored:
         text += f" (but for the bits 0x{way.ignored:x})"
     return text + (" (the unit is not enabled)" if way.verdict == "disabled" else "")
+
+
+def _masked(mask: int, shift: int, parts: Ranges) -> str:
+    """Return the IDs that requester IDs become of which only some bits count."""
+    values = sorted({number & mask for start, length in parts for number in range(start, start + length)})
+    found = ranges(*((value + shift, 1) for value in values))
+    if len(found) > MOST_RANGES:
+        text = f"IDs 0x{values[0] + shift:x} to 0x{values[-1] + shift:x}"
+    else:
+        text = ids(found) + (" for all" if len(values) == 1 and count(parts) > 1 else "")
+    return f"{text} (only the bits 0x{mask:04x} count)" if mask else text
 
 
 def _span(start: int, length: int, spec: str) -> str:

@@ -145,13 +145,17 @@ def test_moved_things() -> None:
         (
             [takes(0, 0x10000, 0, mask=0xFF, ignored_bits=3)],
             (
-                "+ requester IDs 0x0000-0xffff → vtd@1000, the same IDs"
-                " (of which the bits 0x00ff count) (but for the bits 0x3)"
+                "+ requester IDs 0x0000-0xffff → vtd@1000, IDs 0x0-0xff"
+                " (only the bits 0x00ff count) (but for the bits 0x3)"
             ),
         ),
         (
             [takes(0x8, 0x10000, 0, mask=0xFFF8)],
-            "+ requester IDs 0x0008-0xffff → vtd@1000, IDs 0x0-0xfff7 (of which the bits 0xfff8 count)",
+            "+ requester IDs 0x0008-0xffff → vtd@1000, IDs 0x0 to 0xfff0 (only the bits 0xfff8 count)",
+        ),
+        (
+            [takes(0, 8, 0x5A, mask=0xFFF8)],
+            "+ requester IDs 0x0000-0x0007 → vtd@1000, ID 0x5a for all (only the bits 0xfff8 count)",
         ),
         (
             [takes(0, 0x10000, target="vtd@2000")],
