@@ -14,10 +14,11 @@ from .output import EPILOG, UNREADABLE, UNSAFE, USAGE, finding_text
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
     "who": "tell which IOMMU controls a device and by which ID, or who sends an ID",
+    "diff": "show what differs between two boards or configurations, and what it means for isolation",
+    "config": "lay out .smmu files, or write one that says what firmware says",
     "dma": "make one access as a device, and show what its IOMMU reads and decides",
     "prove": "prove what every device reaches, from the programmed bits",
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
-    "config": "lay out .smmu files",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }
 """Sub-commands with their help; each is a module here with `configure(parser)` and `run(arguments)`."""

@@ -78,15 +78,18 @@ def finding_text(finding: Finding) -> str:
     return "\n".join((printable(str(finding)), *(printable(line) for line in finding.excerpt.splitlines())))
 
 
-def report(findings: Iterable[Finding], passed_over: Iterable[tuple[str, str]] = ()) -> int:
-    """Write findings, and the names of files passed over, to stderr; return the exit status that they ask for."""
+def report(findings: Iterable[Finding], passed_over: Iterable[tuple[str, str]] = (), lead: str = "") -> int:
+    """Write findings, and the names of files passed over, to stderr; return the exit status that they ask for.
+
+    `lead` stands before each line: which of several answers it is about.
+    """
     status = OK
     for finding in findings:
-        sys.stderr.write(f"{finding.severity}: {finding_text(finding)}\n")
+        sys.stderr.write(f"{lead}{finding.severity}: {finding_text(finding)}\n")
         if finding.severity != "note":
             status = FINDINGS
     entries = [f"{printable(name)} ({printable(reason)})" for name, reason in passed_over]
     if entries:
         more = f", and {len(entries) - MOST_ENTRIES} more" if len(entries) > MOST_ENTRIES else ""
-        sys.stderr.write(f"passed over: {', '.join(entries[:MOST_ENTRIES])}{more}\n")
+        sys.stderr.write(f"{lead}passed over: {', '.join(entries[:MOST_ENTRIES])}{more}\n")
     return status
