@@ -5,10 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...base import Finding
+from . import (
+    acpi,
+    devicetree,
+    iort_fields,
+    iort_maps,
+    iort_rmr,
+    iort_units,
+    mcfg,
+    reading,
+    reading_devicetree,
+    reading_dmar,
+    reading_iort,
+)
 from .board import Board
 from .rule import Rule
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    *reading.RULES,
+    *acpi.RULES,
+    *reading_dmar.RULES,
+    *reading_iort.RULES,
+    *iort_fields.RULES,
+    *iort_units.RULES,
+    *iort_maps.RULES,
+    *iort_rmr.RULES,
+    *mcfg.RULES,
+    *reading_devicetree.RULES,
+    *devicetree.RULES,
+)
 """All rules, in the order of the documentation; modules beside this one declare them, one for each kind of input."""
 
 
