@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...base import Finding
+from . import dmar, dmar_regions, dmar_scopes
 from .board import Board
 from .rule import Rule
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (*dmar.RULES, *dmar_scopes.RULES, *dmar_regions.RULES)
 """All rules, in the order of the documentation; modules beside this one declare them, one for each kind of input."""
 
 
