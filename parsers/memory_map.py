@@ -114,7 +114,6 @@ _EFI_LINE = re.compile(
     r"|  0x([0-9a-f]{12,16})-0x([0-9a-f]{12,16}) \[([^|\]]+?) *\|)"
 )
 _NODE_LINE = re.compile(r"  node +\d+: \[mem 0x([0-9a-f]{8,16})-0x([0-9a-f]{8,16})\]")
-_LOG_MARKS = (b"BIOS-e820: [mem 0x", b"efi: mem0", b"Processing EFI memory map", b"Early memory node ranges")
 
 
 class _Map:
@@ -226,9 +225,9 @@ def build_iomem(ranges: Iterable[MemoryRange]) -> bytes:
 
 
 def has_memory_log(data: bytes) -> bool:
-    """Tell whether a text looks like a kernel log in which the memory map is shown."""
-    head = data[:LOG_HEAD]
-    return b"\0" not in head and any(mark in head for mark in _LOG_MARKS)
+    """Tell whether a text looks like a kernel log that shows the memory map: a line of one is near its beginning."""
+    patterns = _E820_LINE, _EFI_LINE, _NODE_LINE
+    return any(pattern.search(line) for _, line in _lines(data[:LOG_HEAD]) for pattern in patterns)
 
 
 def parse_memory_log(data: bytes, source: str = "") -> tuple[tuple[MemoryRange, ...], tuple[Finding, ...]]:

@@ -306,7 +306,7 @@ def _read_iomem(data: bytes, name: str, inputs: Inputs) -> None:
 
 
 def _looks_like_log(data: bytes) -> bool:
-    if b": " not in data[:4096]:
+    if b": [mem 0x" not in data and b"efi: " not in data:
         return False
     from .memory_map import has_memory_log
 

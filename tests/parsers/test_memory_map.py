@@ -292,16 +292,18 @@ def test_of_several_maps_the_one_that_the_system_uses_is_taken() -> None:
     ("data", "answer"),
     [
         (b"x\n" * 1000 + b"BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable\n", True),
-        (b"[    0.0] efi: mem00: [Boot Code |", True),
-        (b"efi: Processing EFI memory map:\n", True),
-        (b"Early memory node ranges\n", True),
-        (b"\0BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable\n", False),
+        (b"\0\0[    0.0] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable\n", True),
+        (b"efi: mem00: [Boot Code |   ] range=[0x0000000000000000-0x0000000000000fff] (0MB)", True),
+        (b"efi:   0x000040000000-0x00004003ffff [Loader Data        |   |WB|  ]\n", True),
+        (b"[    0.0]   node   0: [mem 0x0000000040000000-0x00000000bfffffff]\n", True),
+        (b"\0%s: [mem 0x\0BIOS-e820: [mem 0x%016llx\0Early memory node ranges\0", False),
+        (b"x" * (256 << 10) + b"\nBIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable\n", False),
         (b"e820: update [mem 0x00000000-0x00000fff] usable ==> reserved\n", False),
         (b"", False),
     ],
 )
 def test_a_log_is_known_by_its_memory_map(data: bytes, answer: bool) -> None:
-    """A text with the first line of a memory map near its beginning is a kernel log."""
+    """A text with a line of a memory map near its beginning is a kernel log; a kernel's own text is none."""
     assert has_memory_log(data) is answer
 
 
