@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...base import Finding
-from . import dmar, dmar_regions, dmar_scopes
+from . import dmar, dmar_quirks, dmar_regions, dmar_scopes, machine, machine_memory, machine_names
 from .board import Board
 from .rule import Rule
 
-RULES: tuple[Rule, ...] = (*dmar.RULES, *dmar_scopes.RULES, *dmar_regions.RULES)
+RULES: tuple[Rule, ...] = (
+    *dmar.RULES,
+    *dmar_scopes.RULES,
+    *dmar_regions.RULES,
+    *dmar_quirks.RULES,
+    *machine.RULES,
+    *machine_memory.RULES,
+    *machine_names.RULES,
+)
 """All rules, in the order of the documentation; modules beside this one declare them, one for each kind of input."""
 
 

@@ -84,6 +84,73 @@ def mcfg(*segments: int) -> Table:
     return table("MCFG", bytes(8) + b"".join(entries))
 
 
+def madt(*entries: bytes) -> Table:
+    """Return a MADT of these entries; the first begins at byte 44."""
+    return table("APIC", struct.pack("<II", 0xFEE00000, 1) + b"".join(entries))
+
+
+def io_apic(number: int) -> bytes:
+    """Return an I/O APIC of a MADT, of 12 bytes."""
+    return struct.pack("<BBBBII", 1, 12, number, 0, 0xFEC00000, 0)
+
+
+def gicd() -> bytes:
+    """Return the GIC distributor of a MADT, of 24 bytes."""
+    return struct.pack("<BBHIQIB3s", 0xC, 24, 0, 0, 0x8000000, 0, 3, bytes(3))
+
+
+def gic_its(number: int) -> bytes:
+    """Return a GIC ITS of a MADT, of 20 bytes."""
+    return struct.pack("<BBHIQI", 0xF, 20, 0, number, 0x8080000, 0)
+
+
+def msi_frame() -> bytes:
+    """Return a GICv2m frame of a MADT, of 24 bytes."""
+    return struct.pack("<BBHIQIHH", 0xD, 24, 0, 0, 0x8020000, 1, 64, 80)
+
+
+def hpet(number: int) -> Table:
+    """Return an HPET table; the number is its byte 52."""
+    return table("HPET", struct.pack("<IBBBBQBHB", 0x8086A201, 0, 0, 0, 0, 0xFED00000, number, 100, 0))
+
+
+def srat(*domains: int, revision: int = 3) -> Table:
+    """Return a SRAT with some memory in each proximity domain."""
+    memory = (struct.pack("<BBIHQQIIQ", 1, 40, domain, 0, 0, 0x1000, 0, 1, 0) for domain in domains)
+    return table("SRAT", struct.pack("<IQ", 1, 0) + b"".join(memory), revision=revision)
+
+
+def node(kind: int, body: bytes, revision: int = 0) -> bytes:
+    """Return a node of an IORT without mappings."""
+    return struct.pack("<BHBIII", kind, 16 + len(body), revision, 0, 0, 0) + body
+
+
+def its_group(*numbers: int) -> bytes:
+    """Return an ITS group; its first identifier is at byte 20."""
+    return node(0, struct.pack(f"<I{len(numbers)}I", len(numbers), *numbers))
+
+
+def named_component(name: str) -> bytes:
+    """Return a named component."""
+    return node(1, bytes(13) + name.encode() + b"\0")
+
+
+def root_complex(segment: int) -> bytes:
+    """Return a root complex of 32 bytes; its segment is at byte 28."""
+    return node(2, struct.pack("<QII", 1, 0, segment))
+
+
+def smmuv3(*interrupts: int, flags: int = 0, domain: int = 0) -> bytes:
+    """Return an SMMUv3 of 68 bytes; its interrupts begin at byte 44, its proximity domain at 60."""
+    wired = (*interrupts, 0, 0, 0, 0)[:4]
+    return node(4, struct.pack("<QIIQI4III", 0x9050000, flags, 0, 0, 0, *wired, domain, 0), 1)
+
+
+def iort(*nodes: bytes) -> Table:
+    """Return an IORT of these nodes; the first begins at byte 48."""
+    return table("IORT", struct.pack("<III", len(nodes), 48, 0) + b"".join(nodes))
+
+
 def function(address: str, class_code: int = NETWORK, device: int = 0x1234, **more: object) -> PciFunction:
     """Return a PCI function of Intel's."""
     segment, rid = parse_pci_address(address) or (0, 0)
