@@ -9,8 +9,8 @@ from .board import Board
 from .rule import Rule
 
 _HEADER = "ACPI 6.5 §5.2.6"
-_ONCE = ("DMAR", "IORT", "IVRS", "MCFG", "RIMT", "VIOT")
-"""Signatures of the tables that speak of IOMMUs; a machine has at most one of each."""
+_IOMMU_TABLES = ("DMAR", "IORT", "IVRS", "MCFG", "RIMT", "VIOT")
+"""Signatures of the tables that speak of IOMMUs, or of the segments behind them."""
 
 _REPLACED = b"\xef\xbf\xbd"
 """What a text codec writes for bytes that are no text: U+FFFD in UTF-8."""
@@ -23,25 +23,16 @@ def _signature(rule: Rule, board: Board) -> Iterator[Finding]:
     """Look for signatures that differ in one letter from that of a table that speaks of IOMMUs."""
     for table in board.inputs.tables:
         found = table.signature
-        meant = [name for name in _ONCE if sum(a != b for a, b in zip(name, found, strict=True)) == 1]
+        meant = [name for name in _IOMMU_TABLES if sum(a != b for a, b in zip(name, found, strict=True)) == 1]
         if meant:
             origin = Origin(table.source, found, 0, 4)
             yield rule.finding(origin, field="Signature", found=repr(found), expected=meant[0])
 
 
-def _twice(rule: Rule, board: Board) -> Iterator[Finding]:
-    """Look for second tables of kinds that a machine has once."""
-    first: dict[str, str] = {}
-    for table in board.inputs.tables:
-        if table.signature in _ONCE and first.setdefault(table.signature, table.source) != table.source:
-            message = f"there is a second {table.signature}; the first is in {first[table.signature]}"
-            yield rule.finding(Origin(table.source, table.signature, 0, 36), message)
-
-
 def _text(rule: Rule, board: Board) -> Iterator[Finding]:
     """Look for tables that went through a text codec, each byte from 0x80 on becoming U+FFFD."""
     for data, name in board.inputs.contents.items():
-        if data[:4].decode("latin-1") in _ONCE and (count := data.count(_REPLACED)) >= _FEWEST_REPLACED:
+        if data[:4].decode("latin-1") in _IOMMU_TABLES and (count := data.count(_REPLACED)) >= _FEWEST_REPLACED:
             offset = data.index(_REPLACED)
             signature = data[:4].decode("latin-1")
             yield rule.finding(Origin(name, signature, offset, 3), found=f"{count} times EF BF BD")
@@ -50,7 +41,7 @@ def _text(rule: Rule, board: Board) -> Iterator[Finding]:
 def _identifiers(rule: Rule, board: Board) -> Iterator[Finding]:
     """Look for identifiers of the header that are no text; zero bytes pad them as often as spaces do."""
     for table in board.inputs.tables:
-        if table.signature not in _ONCE:
+        if table.signature not in _IOMMU_TABLES:
             continue
         header = table.header
         for name, value in (("oem_id", header.oem_id), ("oem_table_id", header.oem_table_id),
@@ -74,16 +65,6 @@ RULES = (
         "Linux finds tables by their signature; it has none of these, and no IOMMU from it.",
         "write the signature of the table",
         look=_signature,
-    ),
-    Rule(
-        "ACPI-TWICE",
-        "warning",
-        "a machine has two tables of a kind of which there can be one",
-        _HEADER,
-        "What only the second says of IOMMUs and devices is not used.",
-        "Linux takes the first table of a signature, and does not look for another.",
-        "put all of it into one table; check different machines one at a time",
-        look=_twice,
     ),
     Rule(
         "ACPI-TEXT",

@@ -221,15 +221,6 @@ def _root_twice(rule: Rule, board: Board) -> Iterator[Finding]:
                 yield at_field(rule, table, node, "segment", message)
 
 
-def _root_mcfg(rule: Rule, board: Board) -> Iterator[Finding]:
-    windows = board.tables(Mcfg)
-    segments = {entry.segment for _, body in windows for entry in body.allocations}
-    for table, node in each_node(board) if windows else ():
-        if isinstance(node, RootComplex) and node.segment not in segments:
-            message = f"MCFG has no window for segment {node.segment:04x} of a root complex"
-            yield at_field(rule, table, node, "segment", message)
-
-
 def _root_gap(rule: Rule, board: Board) -> Iterator[Finding]:
     """Look for requester IDs, of the buses that MCFG gives a segment if there is one, that no mapping takes."""
     buses: dict[int, list[tuple[int, int]]] = {}
@@ -368,16 +359,6 @@ RULES = (
         "Linux takes the first root complex of a segment for all of its functions.",
         "put all mappings of a segment into one node",
         look=_root_twice,
-    ),
-    Rule(
-        "IORT-ROOT-MCFG",
-        "warning",
-        "a root complex has a segment that MCFG does not have",
-        "DEN 0049E.f §3.1.1.4; PCI Firmware Specification 3.3 §4.1.2",
-        "If the number is wrong, the functions of the segment that was meant have no SMMU.",
-        "Linux never asks for a segment that it does not find.",
-        "write the segment as MCFG and _SEG have it",
-        look=_root_mcfg,
     ),
     Rule(
         "IORT-ROOT-GAP",
