@@ -64,8 +64,10 @@ def _masked(maps: list[IdMap]) -> Iterator[tuple[int, IdMap, IdMap]]:
     Two entries match a common ID when they agree in all bits that both compare.
     """
     by_mask: dict[int, list[IdMap]] = {}
-    for one in maps:
+    order = {}
+    for index, one in enumerate(maps):
         by_mask.setdefault(one.ignored_bits, []).append(one)
+        order[id(one)] = index
     for mask, other in combinations_with_replacement(sorted(by_mask)[:_MOST_MASKS], 2):
         if not mask | other:
             continue  # plain IDs
@@ -78,7 +80,8 @@ def _masked(maps: list[IdMap]) -> Iterator[tuple[int, IdMap, IdMap]]:
         for one in by_mask[other] if mask != other else ():
             before = seen.get((one.output or 0) & compared)
             if before is not None and before.source != one.source:
-                yield (one.output or 0) & ~other | (before.output or 0) & ~mask, before, one
+                stream = (one.output or 0) & ~other | (before.output or 0) & ~mask
+                yield stream, *sorted((before, one), key=lambda entry: order[id(entry)])
 
 
 def _finding(rule: Rule, board: Board, unit: str, names: tuple[str, str], found: list[tuple[int, IdMap]]) -> Finding:
