@@ -81,7 +81,8 @@ def _masked(maps: list[IdMap]) -> Iterator[tuple[int, IdMap, IdMap]]:
             before = seen.get((one.output or 0) & compared)
             if before is not None and before.source != one.source:
                 stream = (one.output or 0) & ~other | (before.output or 0) & ~mask
-                yield stream, *sorted((before, one), key=lambda entry: order[id(entry)])
+                first, second = sorted((before, one), key=lambda entry: order[id(entry)])
+                yield stream, first, second
 
 
 def _finding(rule: Rule, board: Board, unit: str, names: tuple[str, str], found: list[tuple[int, IdMap]]) -> Finding:

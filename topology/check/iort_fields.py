@@ -132,7 +132,7 @@ def _its_empty(rule: Rule, board: Board) -> Iterator[Finding]:
 def _its_twice(rule: Rule, board: Board) -> Iterator[Finding]:
     """Look for an ITS that is twice in one group, or in several groups of one table."""
     for table, body in board.tables(Iort):
-        seen: dict[int, tuple[ItsGroup, ItsIdentifier]] = {}
+        seen: dict[int, tuple[Node, ItsIdentifier]] = {}
         for node in body.nodes:
             for its in node.identifiers if isinstance(node, ItsGroup) else ():
                 group, first = seen.setdefault(its.identifier, (node, its))

@@ -75,9 +75,9 @@ def _overlap(rule: Rule, board: Board) -> Iterator[Finding]:
             continue  # whichever is taken, the IDs become the same
         if not _is_off_by_one(before, after, common):
             first, second = sorted((before, after), key=lambda one: one.offset)
+            ids = _ids(after.input_base, after.input_base + common - 1)
             message = (
-                f"two mappings of the {node.NAME} take {common} IDs from 0x{after.input_base:x} on, and lead them to "
-                f"different places; that at 0x{first.offset:x} comes first"
+                f"two mappings of the {node.NAME} take {ids} to different places; that at 0x{first.offset:x} is first"
             )
             yield rule.finding(table.origin(second), message, found=_words(second), expected="IDs of its own")
 
@@ -86,8 +86,8 @@ def _off_by_one(rule: Rule, board: Board) -> Iterator[Finding]:
     for table, node, before, after, common in _overlaps(board):
         if _is_off_by_one(before, after, common):
             message = (
-                f"the last ID of a mapping of the {node.NAME}, 0x{after.input_base:x}, is the first of another "
-                f"at 0x{after.offset:x}"
+                f"0x{after.input_base:x}, the last ID of a mapping of the {node.NAME}, is the first of that at "
+                f"0x{after.offset:x}"
             )
             yield at_field(rule, table, before, "id_count", message, expected=f"0x{before.id_count - 1:x}")
 
@@ -204,8 +204,7 @@ def _shared(rule: Rule, table: Table, spans: list[Span[Owner, Use]], what: str, 
     """Report IDs of one unit that two senders have; of devices that the table names one by one, as a note."""
     for before, span in clashes(spans):
         one, other = before.item, span.item
-        last = min(before.last, span.last)
-        ids = f"0x{span.first:x}" + ("" if last == span.first else f"-0x{last:x}")
+        ids = _ids(span.first, min(before.last, span.last))
         message = f"{ids} is a {what} at 0x{at.offset:x} for {_name(one.sender)} and for {_name(other.sender)}"
         named = isinstance(one.sender, NamedComponent) and isinstance(other.sender, NamedComponent)
         origin = table.origin(max(one.mapping, other.mapping, key=lambda mapping: mapping.offset))
@@ -263,6 +262,11 @@ def _words(one: IdMapping) -> str:
     """Return what a mapping takes and gives."""
     last = one.input_base + one.id_count
     return f"0x{one.input_base:x}-0x{last:x} to 0x{one.output_base:x} of the node at 0x{one.output_reference:x}"
+
+
+def _ids(first: int, last: int) -> str:
+    """Return a range of IDs in words, or the one ID that it is."""
+    return f"0x{first:x}" + ("" if last == first else f"-0x{last:x}")
 
 
 def _name(node: Node) -> str:

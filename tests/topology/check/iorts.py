@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from iommuman.parsers.acpi import Table, build_table, parse_table
+from iommuman.topology.check import Board
 
-from .boards import table
+from .boards import board, table
 
 FIRST = 48
 """Where the first node begins."""
@@ -93,7 +94,7 @@ ITS, SMMU, ROOT = 48, 72, 160
 """Offsets of the first nodes of `SOUND`: each leads to the one before it."""
 
 DEVICE, SMMU2, PMCG, RMR, ROOT2 = 220, 280, 392, 432, 500
-"""Offsets of the others: a component behind the SMMUv2 that follows, its PMCG, an RMR for it, a segment without SMMU."""
+"""Offsets of the others: a component behind the SMMUv2 that follows, its PMCG, an RMR for it, a root without SMMU."""
 
 _NODES: Mapping[int, bytes] = {
     ITS: its(0, 0),
@@ -121,6 +122,16 @@ def offsets() -> list[int]:
 def sound(*places: tuple[int, int, int]) -> Table:
     """Return `SOUND` with these numbers written over it."""
     return changed(SOUND, *places)
+
+
+def of(make: Callable[[], Table]) -> Callable[[], Board]:
+    """Return a function that makes the board of a table."""
+    return lambda: board(make())
+
+
+def changes(*places: tuple[int, int, int]) -> Callable[[], Board]:
+    """Return a function that makes the board of `SOUND` with these numbers written over it."""
+    return lambda: board(sound(*places))
 
 
 def instead(place: int, new: bytes, *more: bytes) -> Table:

@@ -20,6 +20,7 @@ from .iorts import (
     SMMU,
     SMMU2,
     SOUND,
+    changes,
     iort,
     its,
     longer,
@@ -47,9 +48,9 @@ CASES = (
     *(
         Case(
             "IORT-NODE-REVISION",
-            lambda place=place, newest=newest: board(sound((place + 3, 1, newest + 1))),
+            changes((place + 3, 1, newest + 1)),
             (("warning", place + 3, f"the {name} node is newer than any specification"),),
-            lambda place=place, newest=newest: board(sound((place + 3, 1, newest))),
+            changes((place + 3, 1, newest)),
         )
         for place, newest, name in (
             (ITS, 1, "ITS group"), (DEVICE, 4, "named component"), (ROOT, 4, "root complex"), (SMMU2, 3, "SMMUv1/v2"),
@@ -77,7 +78,7 @@ CASES = (
     *(
         Case(
             "IORT-RESERVED",
-            lambda offset=offset: board(sound((offset, 1, 1))),
+            changes((offset, 1, 1)),
             (("warning", offset, "a reserved field is not 0"),),
             lambda: board(SOUND),
         )
@@ -92,9 +93,9 @@ CASES = (
     *(
         Case(
             "IORT-INTERRUPT-FLAGS",
-            lambda offset=offset: board(sound((offset, 4, 2))),
+            changes((offset, 4, 2)),
             (("warning", offset, "an interrupt has flags that are not defined"),),
-            lambda offset=offset: board(sound((offset, 4, 1))),
+            changes((offset, 4, 1)),
         )
         for offset in (SMMU2 + 64, SMMU2 + 72, SMMU2 + 80, SMMU2 + 88)
     ),
@@ -125,27 +126,27 @@ CASES = (
     *(
         Case(
             "IORT-COHERENCY",
-            lambda offset=offset: board(sound((offset, 4, 2))),
+            changes((offset, 4, 2)),
             (("error", offset, "the coherency attribute of a device is not defined"),),
-            lambda offset=offset: board(sound((offset, 4, 0))),
+            changes((offset, 4, 0)),
         )
         for offset in (DEVICE + 20, ROOT + 16)
     ),
     *(
         Case(
             "IORT-ALLOCATION-HINTS",
-            lambda offset=offset: board(sound((offset, 1, 0x10))),
+            changes((offset, 1, 0x10)),
             (("warning", offset, "reserved allocation hints are set"),),
-            lambda offset=offset: board(sound((offset, 1, 0xF))),
+            changes((offset, 1, 0xF)),
         )
         for offset in (DEVICE + 24, ROOT + 20)
     ),
     *(
         Case(
             "IORT-MEMORY-FLAGS",
-            lambda offset=offset: board(sound((offset, 1, 0xF))),
+            changes((offset, 1, 0xF)),
             (("warning", offset, "reserved memory access flags are set"),),
-            lambda offset=offset: board(sound((offset, 1, 7))),
+            changes((offset, 1, 7)),
         )
         for offset in (DEVICE + 27, ROOT + 23)
     ),
@@ -164,9 +165,9 @@ CASES = (
     *(
         Case(
             "IORT-ADDRESS-LIMIT",
-            lambda offset=offset: board(sound((offset, 1, 0))),
+            changes((offset, 1, 0)),
             (("warning", offset, "a device has no address bits"),),
-            lambda offset=offset: board(sound((offset, 1, 1))),
+            changes((offset, 1, 1)),
         )
         for offset in (DEVICE + 28, ROOT + 32)
     ),
@@ -209,26 +210,24 @@ CASES = (
     *(
         Case(
             "IORT-SMMU-MODEL",
-            lambda offset=offset, last=last: board(sound((offset, 4, last + 1))),
+            changes((offset, 4, last + 1)),
             (("warning", offset, "an SMMU is of a model that is not defined"),),
-            lambda offset=offset, last=last: board(sound((offset, 4, last))),
+            changes((offset, 4, last)),
         )
         for offset, last in ((SMMU + 40, 2), (SMMU2 + 32, 5))
     ),
     *(
         Case(
             "IORT-SMMU-FLAGS",
-            lambda offset=offset, first=first, revision=revision: board(
-                sound((offset, 4, first), (offset - back[offset], 1, revision))
-            ),
+            changes((offset, 4, first), at),
             (("warning", offset, "reserved flags of an SMMU are set"),),
-            lambda offset=offset, first=first, revision=revision: board(
-                sound((offset, 4, first >> 1), (offset - back[offset], 1, revision))
-            ),
+            changes((offset, 4, first >> 1), at),
         )
-        for back in ({SMMU + 24: 21, SMMU2 + 36: 33},)
-        for offset, first, revision in (
-            (SMMU + 24, 0x20, 5), (SMMU + 24, 0x10, 4), (SMMU + 24, 8, 0), (SMMU2 + 36, 4, 3),
+        for offset, first, at in (
+            (SMMU + 24, 0x20, (SMMU + 3, 1, 5)),
+            (SMMU + 24, 0x10, (SMMU + 3, 1, 4)),
+            (SMMU + 24, 8, (SMMU + 3, 1, 0)),
+            (SMMU2 + 36, 4, (SMMU2 + 3, 1, 3)),
         )
     ),
     Case(
@@ -264,7 +263,7 @@ def test_every_rule_has_its_cases_and_its_words() -> None:
 
 
 def test_nothing_is_said_of_the_table_that_the_cases_change() -> None:
-    """The table has no finding of any rule but that one of its segments goes round the SMMU, and is laid out as named."""
+    """The table has no finding of any rule, and its nodes are where the cases look for them."""
     assert check(board(SOUND)) == ()
     assert offsets() == [ITS, SMMU, ROOT, DEVICE, SMMU2, PMCG, RMR, ROOT2]
     assert SOUND.size == END

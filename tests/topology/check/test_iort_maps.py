@@ -39,45 +39,58 @@ HERE = 88 + FIRST + 24
 """Offset of the node after an ITS group and an SMMUv3 with one mapping; its mappings begin 40 bytes later."""
 
 
+STREAM, STREAM2 = "stream ID of the SMMUv3 at 0x48", "stream ID of the SMMUv1/v2 at 0x118"
+DEVICE_ID = "device ID of the ITS group at 0x30"
+LAST = "0x100, the last ID of a mapping of the root complex, is the first of that at "
+
+
+def both(ids: str) -> str:
+    """Return what is said of IDs that the first mapping of a root complex takes, and another."""
+    return f"two mappings of the root complex take {ids} to different places; that at 0xc8 is first"
+
+
+def shared(ids: str, what: str, one: str, other: str) -> str:
+    """Return what is said of IDs that two senders have."""
+    return f"{ids} is a {what} for {one} and for {other}"
+
+
 def behind(*mappings: bytes) -> Table:
     """Return a table of an ITS, an SMMUv3 at 72, and a root complex with these mappings at `HERE`."""
     return iort(its(0, 0), smmu_v3(1, 0x9050000, mapping(0, 0x20000, 0, ITS)), root(2, 0, *mappings))
 
 
+GAPS = "0x00ff-0x00ff, 0x01ff-0x01ff, 0x02ff-0x02ff, 0x03ff-0x03ff"
+OTHER = component(9, "\\B", single(0x50003, ITS))
+
 CASES = (
     Case(
         "IORT-MAP-OVERLAP",
         lambda: board(behind(mapping(0, 0x200, 0, SMMU), mapping(0x1FE, 0x100, 0x10000, SMMU))),
-        (("error", HERE + 60, "two mappings of the root complex take 2 IDs from 0x1fe on, and lead them to different "
-          "places; that at 0xc8 comes first"),),
+        (("error", HERE + 60, both("0x1fe-0x1ff")),),
         lambda: board(behind(mapping(0, 0x200, 0, SMMU), mapping(0x200, 0x100, 0x10000, SMMU))),
     ),
     Case(
         "IORT-MAP-OVERLAP",
         lambda: board(behind(mapping(0, 0x200, 0, SMMU), mapping(0x100, 0x10, 0x100, ITS))),
-        (("error", HERE + 60, "two mappings of the root complex take 16 IDs from 0x100 on, and lead them to different "
-          "places; that at 0xc8 comes first"),),
+        (("error", HERE + 60, both("0x100-0x10f")),),
         lambda: board(behind(mapping(0, 0x200, 0, SMMU), mapping(0x100, 0x10, 0x100, SMMU))),  # to the same place
     ),
     Case(
         "IORT-MAP-OVERLAP",
         lambda: board(behind(mapping(5, 1, 0, SMMU), mapping(5, 1, 9, SMMU))),
-        (("error", HERE + 60, "two mappings of the root complex take 1 IDs from 0x5 on, and lead them to different "
-          "places; that at 0xc8 comes first"),),
+        (("error", HERE + 60, both("0x5")),),
         lambda: board(behind(mapping(5, 1, 0, SMMU), mapping(5, 1, 9, SMMU, 1))),  # a single mapping is none of a range
     ),
     Case(
         "IORT-MAP-OFF-BY-ONE",
         lambda: board(behind(mapping(0, 0x101, 0, SMMU), mapping(0x100, 0x100, 0x10000, SMMU))),
-        (("warning", HERE + 44, "the last ID of a mapping of the root complex, 0x100, is the first of another at "
-          "0xdc"),),
+        (("warning", HERE + 44, LAST + "0xdc"),),
         lambda: board(behind(mapping(0, 0x100, 0, SMMU), mapping(0x100, 0x100, 0x10000, SMMU))),
     ),
     Case(
         "IORT-MAP-OFF-BY-ONE",
         lambda: board(behind(mapping(0x100, 0x100, 0x10000, SMMU), mapping(0, 0x101, 0, SMMU))),
-        (("warning", HERE + 64, "the last ID of a mapping of the root complex, 0x100, is the first of another at "
-          "0xc8"),),
+        (("warning", HERE + 64, LAST + "0xc8"),),
         lambda: board(behind(mapping(0x100, 0x100, 0x10000, SMMU), mapping(0, 0x102, 0, SMMU))),  # an overlap
     ),
     Case(
@@ -113,61 +126,54 @@ CASES = (
     Case(
         "IORT-STREAM-SHARED",
         lambda: board(longer(root(8, 2, mapping(0, 0x100, 0xFFFF, SMMU)))),
-        (("warning", END + 40, "0xffff is a stream ID of the SMMUv3 at 0x48 for segment 0000 and for segment 0002"),),
+        (("warning", END + 40, shared("0xffff", STREAM, "segment 0000", "segment 0002")),),
         lambda: board(longer(root(8, 2, mapping(0, 0x100, 0x10000, SMMU)))),
     ),
     Case(
         "IORT-STREAM-SHARED",
         lambda: board(behind(mapping(0, 0x100, 0, SMMU), mapping(0x100, 0x100, 0x80, SMMU))),
-        (("warning", HERE + 60, "0x80-0xff is a stream ID of the SMMUv3 at 0x48 for segment 0000 and for segment "
-          "0000"),),
+        (("warning", HERE + 60, shared("0x80-0xff", STREAM, "segment 0000", "segment 0000")),),
         # The same requester IDs, twice: whichever mapping is taken, nobody else has these.
         lambda: board(behind(mapping(0, 0x101, 0, SMMU), mapping(0x100, 0x100, 0x100, SMMU))),
     ),
     Case(
         "IORT-STREAM-SHARED",
         lambda: board(longer(component(8, "\\_SB_.DEV1", single(0x100, SMMU2)))),
-        (("note", END + 40, "0x100 is a stream ID of the SMMUv1/v2 at 0x118 for \\_SB_.DEV0 and for \\_SB_.DEV1"),),
+        (("note", END + 40, shared("0x100", STREAM2, "\\_SB_.DEV0", "\\_SB_.DEV1")),),
         lambda: board(longer(component(8, "\\_SB_.DEV1", single(0x101, SMMU2), single(0x101, SMMU2)))),
     ),
     Case(
         "IORT-STREAM-SHARED",
         lambda: board(longer(component(8, "", single(0, SMMU)))),
-        (("warning", END + 32, "0x0 is a stream ID of the SMMUv3 at 0x48 for segment 0000 and for a device without a "
-          "name"),),
+        (("warning", END + 32, shared("0x0", STREAM, "segment 0000", "a device without a name")),),
         lambda: board(longer(component(8, "", single(0x10000, SMMU)))),
     ),
     Case(
         "IORT-DEVICE-ID-SHARED",
         lambda: board(sound((ROOT2 + 48, 4, 0xFFFF))),
-        (("warning", ROOT2 + 40, "0xffff is a device ID of the ITS group at 0x30 for segment 0000 and for segment "
-          "0001"),
-         ("warning", ROOT2 + 40, "0x10100 is a device ID of the ITS group at 0x30 for segment 0001 and for "
-          "\\_SB_.DEV0")),
+        (("warning", ROOT2 + 40, shared("0xffff", DEVICE_ID, "segment 0000", "segment 0001")),
+         ("warning", ROOT2 + 40, shared("0x10100", DEVICE_ID, "segment 0001", "\\_SB_.DEV0"))),
         lambda: board(sound((ROOT2 + 48, 4, 0x10000), (SMMU2 + 100, 4, 0x20000))),
     ),
     Case(
         "IORT-DEVICE-ID-SHARED",
         lambda: board(sound((SMMU2 + 100, 4, 0x8000))),
-        (("warning", DEVICE + 40, "0x8100 is a device ID of the ITS group at 0x30 for segment 0000 and for "
-          "\\_SB_.DEV0"),),
+        (("warning", DEVICE + 40, shared("0x8100", DEVICE_ID, "segment 0000", "\\_SB_.DEV0")),),
         # The device's stream ID is in no mapping of its SMMU.
         lambda: board(sound((SMMU2 + 100, 4, 0x8000), (SMMU2 + 92, 4, 0x101))),
     ),
     Case(
         "IORT-DEVICE-ID-SHARED",
         lambda: board(longer(pmcg(8, 0x9070000, SMMU, 0, single(5, ITS)), iwb(9, single(5, ITS)))),
-        (("warning", END + 40, "0x5 is a device ID of the ITS group at 0x30 for segment 0000 and for the PMCG at "
-          "0x230"),
-         ("warning", END + 60 + 28, "0x5 is a device ID of the ITS group at 0x30 for segment 0000 and for the IWB at "
-          "0x26c")),
+        (("warning", END + 40, shared("0x5", DEVICE_ID, "segment 0000", "the PMCG at 0x230")),
+         ("warning", END + 60 + 28, shared("0x5", DEVICE_ID, "segment 0000", "the IWB at 0x26c"))),
         lambda: board(longer(pmcg(8, 0x9070000, SMMU, 0, single(0x40000, ITS)), iwb(9, single(0x40001, ITS)))),
     ),
     Case(
         "IORT-DEVICE-ID-SHARED",
-        lambda: board(longer(component(8, "\\A", mapping(0, 4, 0x50000, ITS)), component(9, "\\B", single(0x50003, ITS)))),
-        (("note", END + 52 + 32, "0x50003 is a device ID of the ITS group at 0x30 for \\A and for \\B"),),
-        lambda: board(longer(component(8, "\\A", mapping(0, 3, 0x50000, ITS)), component(9, "\\B", single(0x50003, ITS)))),
+        lambda: board(longer(component(8, "\\A", mapping(0, 4, 0x50000, ITS)), OTHER)),
+        (("note", END + 52 + 32, shared("0x50003", DEVICE_ID, "\\A", "\\B")),),
+        lambda: board(longer(component(8, "\\A", mapping(0, 3, 0x50000, ITS)), OTHER)),
     ),
     Case(
         "IORT-ROOT-TWICE",
@@ -184,8 +190,7 @@ CASES = (
     Case(
         "IORT-ROOT-GAP",
         lambda: board(behind(*(mapping(index << 8, 0xFF, index << 8, SMMU) for index in range(256)))),
-        (("note", HERE, "no mapping takes requester IDs 0x00ff-0x00ff, 0x01ff-0x01ff, 0x02ff-0x02ff, 0x03ff-0x03ff "
-          "and 252 more of segment 0000"),),
+        (("note", HERE, f"no mapping takes requester IDs {GAPS} and 252 more of segment 0000"),),
         lambda: board(behind(mapping(0, 1, 0, SMMU, 1))),  # a single mapping takes all
     ),
     Case(

@@ -10,6 +10,7 @@ from .iorts import DEVICE, END, RMR, SMMU, SMMU2, SOUND, longer, mapping, rmr, s
 
 RULES = iort_rmr.RULES
 K64 = 0x10000
+NOBODY = "no root complex or named component sends stream ID"
 
 CASES = (
     Case(
@@ -57,13 +58,13 @@ CASES = (
     Case(
         "IORT-RMR-STREAM",
         lambda: board(sound((RMR + 56, 4, 0x101))),
-        (("warning", RMR + 56, "no root complex or named component sends stream ID 0x101 to the SMMU of an RMR"),),
+        (("warning", RMR + 56, f"{NOBODY} 0x101 to the SMMU of an RMR"),),
         lambda: board(sound((RMR + 56, 4, 0xFFFF), (RMR + 60, 4, SMMU))),
     ),
     Case(
         "IORT-RMR-STREAM",
         lambda: board(longer(rmr(8, ((0, K64),), mapping(0, 0x100, 0x101, SMMU2)))),
-        (("warning", END + 56, "no root complex or named component sends stream ID 0x101-0x200 to the SMMU of an RMR"),),
+        (("warning", END + 56, f"{NOBODY} 0x101-0x200 to the SMMU of an RMR"),),
         lambda: board(longer(rmr(8, ((0, K64),), mapping(0, 0x100, 1, SMMU2)))),
     ),
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from iommuman.parsers.acpi import Table
 from iommuman.topology.check import iort_units
@@ -21,6 +23,7 @@ from .iorts import (
     iwb,
     longer,
     mapping,
+    of,
     pmcg,
     single,
     smmu_v2,
@@ -182,18 +185,18 @@ CASES = (
     *(
         Case(
             "IORT-PMCG-QUIRK",
-            lambda name=name: board(signed(SOUND, b"HISI  ", name, 0)),
+            of(partial(signed, SOUND, b"HISI  ", name, 0)),
             (("note", PMCG, "Linux drives the PMCGs of this machine in a way of its own"),),
-            lambda name=name: board(signed(SOUND, b"HISI\0\0", name, 0)),
+            of(partial(signed, SOUND, b"HISI\0\0", name, 0)),
         )
         for name in (b"HIP08   ", b"HIP09   ", b"HIP09A  ", b"HIP10   ", b"HIP10C  ", b"HIP11   ")
     ),
     *(
         Case(
             "IORT-COUNT-QUIRK",
-            lambda name=name: board(signed(SOUND, b"HISI  ", name, 0)),
+            of(partial(signed, SOUND, b"HISI  ", name, 0)),
             (("note", 0, "the firmware is one that counts IDs as they are, and not minus one"),),
-            lambda name=name: board(signed(SOUND, b"HISI  ", name, 1)),
+            of(partial(signed, SOUND, b"HISI  ", name, 1)),
         )
         for name in (b"HIP07   ", b"HIP08   ")
     ),

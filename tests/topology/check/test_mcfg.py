@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 import pytest
 from iommuman.parsers.acpi import Table
 from iommuman.topology.check import mcfg
 
 from .boards import Case, assert_complete, board, said, table
-from .iorts import changed
+from .iorts import changed, of
 
 RULES = mcfg.RULES
 FIRST, SECOND = 44, 60
@@ -86,9 +87,9 @@ CASES = (
     *(
         Case(
             "MCFG-QUIRK",
-            lambda oem=oem, name=name, revision=revision: board(signed(oem, name, revision)),
+            of(partial(signed, oem, name, revision)),
             (("note", 0, "Linux reads configuration space of this machine in a way of its own"),),
-            lambda oem=oem, name=name: board(signed(oem, name, 9)),
+            of(partial(signed, oem, name, 9)),
         )
         for oem, name, revision in (
             (b"AMAZON", b"GRAVITON", 0), (b"QCOM  ", b"QDF2432 ", 1), (b"HISI  ", b"HIP07   ", 0),
