@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "tell what is wrong with the sources, what systems do about it, and how to mend it",
     "explain-rule": "explain a rule of check, or list them",
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
+    "config": "lay out .smmu files",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }
 """Sub-commands with their help; each is a module here, dashes become underscores, with

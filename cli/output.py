@@ -26,9 +26,28 @@ Exit status: 0 answered, 1 answered but there are findings (on stderr), 2 wrong 
 """
 
 
-def add_sources(parser: argparse.ArgumentParser) -> None:
-    """Add the SOURCE arguments."""
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file, folder, /sys tree or 'live' (see below)")
+def add_sources(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
+    """Add the SOURCE arguments; `needed`: at least one."""
+    text = "file, folder, /sys tree or 'live' (see below)"
+    parser.add_argument("sources", nargs="+" if needed else "*", metavar="SOURCE", help=text)
+
+
+def add_configurations(parser: argparse.ArgumentParser) -> None:
+    """Add the options that lay configurations and a board module over the sources."""
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE",
+        help="lay this .smmu configuration over what the sources say; several hold in their order",
+    )  # fmt: skip
+    parser.add_argument("--keep", action="store_true", help="what the sources say stays, and --config adds to it")
+    add_board_module(parser)
+
+
+def add_board_module(parser: argparse.ArgumentParser) -> None:
+    """Add the option that lays a board module over the sources."""
+    parser.add_argument(
+        "--board-module", default="", metavar="NAME",
+        help="name or file (.toml) of a board module: what the board's firmware does not say",
+    )  # fmt: skip
 
 
 def use_colour(choice: str, stream: TextIO) -> bool:

@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sid", type=_number, metavar="N", help="ask who sends this stream ID or source ID")
     parser.add_argument("--iommu", metavar="NAME", help="the IOMMU that --sid is meant for, if there are several")
     parser.add_argument("--address", type=_number, metavar="A", help="ask what this address falls in")
+    output.add_configurations(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.set_defaults(fail=parser.error)
 
@@ -53,9 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.fail("--sid and --address are two questions; ask one at a time")
     if arguments.iommu is not None and arguments.sid is None:
         arguments.fail("--iommu goes with --sid")
-    if asks_device and len(words) == 1:
+    if asks_device and len(words) == 1 and not (arguments.config or arguments.board_module):
         arguments.fail("name at least one SOURCE and, last, the DEVICE")
-    topology = load_topology(words[:-1] if asks_device else words)
+    topology = load_topology(
+        words[:-1] if asks_device else words, arguments.config, keep=arguments.keep,
+        board_module=arguments.board_module,
+    )  # fmt: skip
     as_json = arguments.format == "json"
     if asks_device:
         try:

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from .devicetree import DeviceTree
     from .memory_map import MemoryRange
     from .pci import PciTopology
+    from .smmu_config import Configuration
 
 MAX_FILE = 64 << 20
 """Bytes of the largest file that is read: an acpidump of a large server is below 20 MiB."""
 
 MAX_ENTRIES = 10_000
 """Most files of one folder that are looked at."""
+
+NOT_IN_A_FOLDER = "a configuration; give it with --config"
+"""Why a configuration that lies beside the tables is passed over: it is the user who says that it holds."""
 
 NO_SOURCE = "no table, acpidump text, device tree or PCI topology"
 """Why a file is passed over that holds something else."""
@@ -53,6 +57,8 @@ class Inputs:
         trees: device trees.
         pci: PCI topologies.
         memory: the memory map; ranges of several sources stand after each other and may say the same.
+        configurations: configurations of smmuman that the user named.
+        modules: board modules that the user named.
         passed_over: files that are nothing of these, each with the reason.
         findings: what went wrong on the way to a table or tree; what is wrong inside one is kept with it.
         contents: what was read, and the name of the first file that held it.
@@ -62,14 +68,16 @@ class Inputs:
     trees: list[DeviceTree] = field(default_factory=list)
     pci: list[PciTopology] = field(default_factory=list)
     memory: list[MemoryRange] = field(default_factory=list)
+    configurations: list[Configuration] = field(default_factory=list)
+    modules: list[Configuration] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     contents: dict[bytes, str] = field(default_factory=dict)
 
     @property
     def found(self) -> int:
-        """How many tables, trees and PCI topologies were found."""
-        return len(self.tables) + len(self.trees) + len(self.pci)
+        """How many tables, trees, PCI topologies and configurations were found."""
+        return len(self.tables) + len(self.trees) + len(self.pci) + len(self.configurations)
 
     @property
     def empty(self) -> bool:
@@ -120,6 +128,15 @@ def _read_path(path: str, inputs: Inputs) -> None:
             data = read_file(place)
         except OSError as error:
             raise _cannot_open(path, error) from error
+        if not _is_known(data) and _is_configuration(data):
+            from .smmu_config import read_configuration
+
+            first = inputs.contents.setdefault(data, path)
+            if first == path:
+                inputs.configurations.append(read_configuration(path))
+            else:
+                inputs.passed_over.append((path, f"the same as {first}"))
+            return
         _read_content(data, path, inputs)
     elif is_sys_tree(place):
         _read_sys(place, inputs)
@@ -229,8 +246,18 @@ def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
             else:
                 read(data, name, inputs)
             return
-    reason = "empty" if not data else NO_SOURCE
+    reason = "empty" if not data else NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE
     inputs.passed_over.append((name, reason))
+
+
+def _is_known(data: bytes) -> bool:
+    return any(looks_like(data) for looks_like, _ in _KINDS)
+
+
+def _is_configuration(data: bytes) -> bool:
+    from .smmu_config import is_configuration
+
+    return is_configuration(data)
 
 
 def _looks_like_tree(data: bytes) -> bool:

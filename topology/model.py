@@ -32,7 +32,7 @@ class Source:
 
     Attributes:
         name: as shown in provenance.
-        kind: a table signature, `devicetree`, or `pci`.
+        kind: a table signature, `devicetree`, `pci`, `configuration` or `board-module`.
         size: in bytes.
         used: whether anything of it went into the topology.
     """

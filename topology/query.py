@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..base import Finding, IommumanError, Origin, format_pci_address, parse_pci_address
-from .model import Device, PciRoot, ReservedRegion
+from .model import Device, Grant, PciRoot, ReservedRegion
 from .resolve import Route, route_root_rid, routes
 from .senders import reaches
 from .topology import Topology
@@ -28,6 +28,7 @@ class Answer:
         listed: whether a source lists it.
         routes: what becomes of its IDs.
         reserved: the reserved memory that concerns it.
+        grants: the memory that it may use from start.
         sharers: for each IOMMU and ID of it, the other devices that have the same.
     """
 
@@ -36,6 +37,7 @@ class Answer:
     routes: tuple[Route, ...]
     reserved: tuple[ReservedRegion, ...]
     sharers: tuple[tuple[str, int, tuple[str, ...]], ...]
+    grants: tuple[Grant, ...] = ()
 
 
 def ask(topology: Topology, name: str) -> Answer:
@@ -65,7 +67,9 @@ def _answer(topology: Topology, name: str, address: tuple[int, int] | None) -> A
         segment, rid = address or (None, None)
         device = Device(name, "pci", Origin(""), segment, rid)
     found = tuple(routes(topology, device))
-    return Answer(device, listed, found, reserved_for(topology, device, found), _sharers(topology, device, found))
+    grants = tuple(grant for grant in topology.grants if device.name in grant.devices)
+    reserved = reserved_for(topology, device, found)
+    return Answer(device, listed, found, reserved, _sharers(topology, device, found), grants)
 
 
 def _ask_host(topology: Topology, host: str, rid: int) -> Answer:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..base import Origin
-from .model import Device
+from .model import Device, Grant
 from .resolve import Route, interrupt_route, routes
 from .topology import Topology
 
 KINDS = {
     "vtd": "Intel VT-d",
+    "amdvi": "AMD-Vi",
     "smmuv1": "Arm SMMUv1",
     "smmuv2": "Arm SMMUv2",
     "smmuv3": "Arm SMMUv3",
@@ -76,6 +77,12 @@ def describe(device: Device) -> str:
     if not device.enabled:
         words.append("not enabled")
     return ", ".join(words)
+
+
+def grant_words(grant: Grant) -> str:
+    """Say a grant's range, its size, and what devices may do there."""
+    may = " and ".join(word for word, holds in (("read", grant.read), ("write", grant.write)) if holds)
+    return f"0x{grant.start:x}-0x{grant.start + grant.length - 1:x} ({size(grant.length)}), {may or 'nothing'}"
 
 
 def short_origin(origin: Origin) -> str:

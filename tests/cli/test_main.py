@@ -84,7 +84,7 @@ def test_control_c_leaves_no_traceback() -> None:
     """An interrupt ends the command with status 130 and nothing on stderr."""
     code = (
         "import sys, time; import iommuman.cli.main as m; import iommuman.topology.load as a; "
-        "a.load_topology = lambda _: (print('go', flush=True), time.sleep(20)); "
+        "a.load_topology = lambda *_, **__: (print('go', flush=True), time.sleep(20)); "
         "sys.exit(m.main(['dump', 'x']))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -140,7 +140,7 @@ def test_when_colour_is_used(
 
 def test_other_exceptions_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is a bug: what is not our error class is not turned into a message."""
-    monkeypatch.setattr("iommuman.topology.load.load_topology", lambda _: 1 / 0)
+    monkeypatch.setattr("iommuman.topology.load.load_topology", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["dump", str(BOARD)])
 

@@ -53,7 +53,7 @@ def topology_object(topology: Topology) -> dict[str, Any]:
         ],
         "maps": [_map(one) for one in topology.maps],
         "reserved": [region_object(one) for one in topology.reserved],
-        "grants": [_grant(one) for one in topology.grants],
+        "grants": [grant_object(one) for one in topology.grants],
         "unresolved": [_unresolved(one) for one in topology.unresolved],
         "findings": [finding_object(one) for one in topology.findings],
     }
@@ -129,7 +129,8 @@ def region_object(region: ReservedRegion) -> dict[str, Any]:
     }
 
 
-def _grant(grant: Grant) -> dict[str, Any]:
+def grant_object(grant: Grant) -> dict[str, Any]:
+    """Return memory that devices may use from start."""
     return {
         "name": grant.name,
         "start": hexadecimal(grant.start),

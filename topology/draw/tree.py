@@ -9,7 +9,7 @@ from ...base import Origin, format_rid, printable
 from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
-from ..view import KINDS, Attachment, attachments, describe, short_origin, size
+from ..view import KINDS, Attachment, attachments, describe, grant_words, short_origin, size
 
 BOLD, DIM, RED, GREEN, YELLOW, RESET = "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
 
@@ -64,6 +64,9 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
     lines += _uncontrolled(topology, attached)
     if loose := regions.get(None):
         lines.append(_Line("reserved memory", children=[_region_line(topology, region) for region in loose]))
+    if idle := [one for one in topology.grants if not one.devices]:
+        children = [_Line(one.name, grant_words(one), one.origin) for one in idle]
+        lines.append(_Line("granted to no device", children=children))
     if topology.msi_controllers:
         controllers = [
             _Line(one.name, one.kind + ("" if one.base is None else f", at 0x{one.base:x}"), one.origin)
@@ -100,6 +103,11 @@ def _unit_line(
     if unit.base is not None:
         words.append(f"registers 0x{unit.base:x}" + (f" + {size(unit.size)}" if unit.size else ""))
     words += _property_words(unit.properties)
+    if unit.bypass is not None:
+        words.append("lets unknown IDs pass" if unit.bypass else "denies unknown IDs")
+    if unit.reserved_ids:
+        words.append("reserved IDs " + " ".join(f"0x{one:x}" for one in unit.reserved_ids[:MOST_IDS]))
+        words[-1] += "" if len(unit.reserved_ids) <= MOST_IDS else f" and {len(unit.reserved_ids) - MOST_IDS} more"
     if not unit.enabled:
         words.append("NOT ENABLED")
     line = _Line(unit.name, ", ".join(words), unit.origin, BOLD + (GREEN if unit.enabled else YELLOW))
@@ -173,6 +181,7 @@ def _nest(topology: Topology, unit: str, attached: list[Attachment]) -> list[_Li
     tops = []
     for one in attached:
         line = _device_line(one, unit)
+        line.children += _grant_lines(topology, one.device.name)
         lines[one.device.name] = line
         parent = _parent(topology, one)
         if parent is not None and parent in lines:
@@ -196,6 +205,15 @@ def _device_line(one: Attachment, unit: str) -> _Line:
     routes = [route for route in one.routes if route.verdict == "controlled" and route.iommu == unit]
     text = _words(_ids(routes), _msi_words(one), describe(one.device))
     return _Line(one.device.name, text, routes[0].hops[-1].origin)
+
+
+def _grant_lines(topology: Topology, name: str) -> list[_Line]:
+    """Return the lines of the memory that a device may use from start."""
+    return [
+        _Line("granted from start", f"{grant_words(grant)}, {grant.name}", grant.origin)
+        for grant in topology.grants
+        if name in grant.devices
+    ]
 
 
 def _words(*texts: str) -> str:
@@ -264,7 +282,8 @@ def _uncontrolled(topology: Topology, attached: list[Attachment]) -> Iterator[_L
         for one, routes in found:
             ids = _sent(one, routes) if len(routes) < len(one.routes) else ""
             text = _words(ids, describe(one.device), routes[0].reason, _msi_words(one))
-            line.children.append(_Line(one.device.name, text, one.device.origin))
+            grants = _grant_lines(topology, one.device.name)
+            line.children.append(_Line(one.device.name, text, one.device.origin, children=grants))
         yield line
     bare = [root for root in topology.roots.values() if not _has_unit(topology, root.name) and root.enabled]
     if bare and not topology.silence:

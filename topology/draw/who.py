@@ -9,8 +9,8 @@ from ...base import Origin, format_rid, printable
 from ..query import Answer, Place
 from ..resolve import Hop, Route, interrupt_route
 from ..senders import Sender
-from ..view import describe, short_origin, size
-from .json import origin_object, region_object, route_object
+from ..view import describe, grant_words, short_origin, size
+from .json import grant_object, origin_object, region_object, route_object
 
 VERDICTS = {
     "controlled": "",
@@ -35,6 +35,8 @@ def draw_answer(answer: Answer) -> str:
     for region in answer.reserved:
         extent = f"0x{region.start:x}-0x{region.start + region.length - 1:x} ({size(region.length)})"
         lines.append(f"  reserved memory {extent}, {region.kind}, {region.meaning}{_where(region.origin)}")
+    for grant in answer.grants:
+        lines.append(f"  granted from start {grant_words(grant)}, {grant.name}{_where(grant.origin)}")
     return "\n".join(printable(line) for line in lines) + "\n"
 
 
@@ -98,6 +100,7 @@ def answer_json(answer: Answer) -> str:
             "properties": dict(answer.device.properties),
             "routes": [route_object(route) for route in answer.routes],
             "reserved": [region_object(region) for region in answer.reserved],
+            "grants": [grant_object(grant) for grant in answer.grants],
             "sharers": [
                 {"iommu": unit, "id": stream, "devices": list(names)} for unit, stream, names in answer.sharers
             ],

@@ -1,0 +1,1 @@
+"""Tests of laying a configuration over a board."""
