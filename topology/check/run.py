@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...base import Finding
-from . import dmar, dmar_quirks, dmar_regions, dmar_scopes, machine, machine_memory, machine_names
+from . import (
+    configuration,
+    dmar,
+    dmar_quirks,
+    dmar_regions,
+    dmar_scopes,
+    grants,
+    machine,
+    machine_memory,
+    machine_names,
+)
 from .board import Board
 from .rule import Rule
 
@@ -17,6 +27,8 @@ RULES: tuple[Rule, ...] = (
     *machine.RULES,
     *machine_memory.RULES,
     *machine_names.RULES,
+    *configuration.RULES,
+    *grants.RULES,
 )
 """All rules, in the order of the documentation; modules beside this one declare them, one for each kind of input."""
 
