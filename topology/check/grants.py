@@ -156,7 +156,10 @@ def _foreign(rule: Rule, board: Board) -> Iterator[Finding]:
     own: dict[str, tuple[ReservedRegion, ...]] = {}
     for grant, start, length in _grants(board):
         for region in spans.overlapping(start, length):
-            others = [name for name in grant.devices if region not in own.setdefault(name, _regions_of(board, name))]
+            for name in grant.devices:
+                if name not in own:
+                    own[name] = _regions_of(board, name)
+            others = [name for name in grant.devices if region not in own[name]]
             if others and isinstance(region, ReservedRegion):
                 whose = ", ".join((*region.devices, *(f"IDs of {one.iommu}" for one in region.streams)))
                 yield rule.finding(
@@ -220,6 +223,7 @@ def _owners(rule: Rule, board: Board) -> Iterator[Finding]:
                 text = f"{_extent(start, min(reach, end) - start)} is granted to {other.devices[0]} by {name!r} and to "
                 text += f"{grant.devices[0]} by {grant.name!r}, and {'both' if both else 'one of them'} may write it"
                 yield rule.finding(grant.origin, text, None if both else "note")
+                break  # one for each region: many sets that all meet would make as many findings as there are pairs
         own = before.get(grant.name, _Open(grant.devices))
         writable = max(own.writable, end if grant.write else 0)
         before[grant.name] = _Open(grant.devices, max(own.end, end), writable)

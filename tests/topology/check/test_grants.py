@@ -150,6 +150,8 @@ def test_memory_that_is_reserved_for_another_is_told() -> None:
         region(BASE, 0x1000, streams=(StreamRange("smmuv2@51400000", 1, 1),)),
     ):
         assert said("CONFIG-GRANT-RESERVED", world(grant(BASE, 0x1000, DISK), reserved=[reserved])) == []
+    twice = world(grant(BASE, 0x1000, DISK), grant(BASE, 0x1000, DISK, line=6), reserved=[of_net])
+    assert [line for _, line, _ in said("CONFIG-GRANT-RESERVED", twice)] == [5, 6]
     unlisted = grant(BASE, 0x1000, 0x1000)
     assert said("CONFIG-GRANT-RESERVED", world(unlisted, reserved=[of_net]))[0][2].startswith(
         "the set 'set' lets mem:1000"
