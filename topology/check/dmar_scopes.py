@@ -261,6 +261,16 @@ def _satc_device(rule: Rule, board: Board) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+def _satc_absent(rule: Rule, board: Board) -> Iterator[Finding]:
+    known = segments(board)
+    for table, structure in _scoped(board, Satc):
+        for scope in structure.scopes if structure.segment in known else ():
+            rid = place(board.topology, structure.segment, scope) if scope.type in PCI_SCOPES else None
+            if rid is not None and board.topology.function(structure.segment, rid) is None:
+                address = format_pci_address(structure.segment, rid)
+                yield rule.finding(whole(table, scope), f"the SATC names {address}, which is absent")
+
+
 def _satc_twice(rule: Rule, board: Board) -> Iterator[Finding]:
     for table, body, _ in structures(board, Satc):
         seen = set()
@@ -377,6 +387,12 @@ RULES: tuple[Rule, ...] = (
         "The device's own translation cache is trusted, or required, on wrong grounds.",
         "Linux looks at integrated devices only, and passes over the scope.",
         "name root-complex integrated endpoints; for slots, use an ATSR", (), _satc_device,
+    ),
+    Rule(
+        "DMAR-SATC-ABSENT", "note", "an SATC names a device that is absent", "VT-d specification 4.1 §8.8",
+        "Whatever takes that address later is taken for an integrated device with a translation cache.",
+        "Xen: 'Non-existent device … reported in SATC', and drops an SATC without devices. Linux waits for the device.",
+        "leave out scopes of devices that firmware has switched off or hidden", (), _satc_absent,
     ),
     Rule(
         "DMAR-SATC-TWICE", "warning", "two SATC of a segment have the same flags", "VT-d specification 4.1 §8.8",

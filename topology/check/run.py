@@ -7,11 +7,13 @@ from collections.abc import Callable
 from ...base import Finding
 from . import (
     acpi,
+    configuration,
     devicetree,
     dmar,
     dmar_quirks,
     dmar_regions,
     dmar_scopes,
+    grants,
     iort_fields,
     iort_maps,
     iort_rmr,
@@ -47,6 +49,8 @@ RULES: tuple[Rule, ...] = (
     *machine_names.RULES,
     *reading_devicetree.RULES,
     *devicetree.RULES,
+    *configuration.RULES,
+    *grants.RULES,
 )
 """All rules, in the order of the documentation; modules beside this one declare them, one for each kind of input."""
 

@@ -258,6 +258,12 @@ CASES = (
         ),
     ),
     Case(
+        "DMAR-SATC-ABSENT",
+        lambda: board(dmar(REST, satc(scope(IOAPIC, (9, 0)), NET)), functions=[PORT]),
+        (("note", 88, "the SATC names 0000:00:02.0, which is absent"),),
+        lambda: board(dmar(REST, satc(NET), satc(NET, segment=1)), functions=[function("00:02.0")]),
+    ),
+    Case(
         "DMAR-SATC-TWICE",
         lambda: board(dmar(REST, satc(NET, flags=1), satc(NET, flags=1))),
         (("warning", 88, "segment 0000 has two SATC with the same flags"),),
