@@ -19,7 +19,8 @@ Exit status: 0 nothing but notes, 1 there are errors or warnings, 2 wrong usage,
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    output.add_sources(parser)
+    output.add_sources(parser, needed=False)
+    output.add_configurations(parser)
     parser.add_argument("--format", choices=("text", "json", "sarif"), default="text", help="default: text")
     parser.add_argument("--select", metavar="RULE,…", help="look for these alone")
     parser.add_argument("--ignore", metavar="RULE,…", help="pass over these")
@@ -30,14 +31,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the sources."""
-    from ..parsers.sources import read_sources
     from ..topology.check import Board, check
-    from ..topology.load import assemble
+    from ..topology.load import assemble, load_inputs
 
+    if not (arguments.sources or arguments.config or arguments.board_module):
+        arguments.fail("name at least one SOURCE, --config or --board-module")
     wanted = _wanted(arguments)
-    inputs = read_sources(arguments.sources)
-    board = Board(inputs, assemble(inputs))
+    inputs = load_inputs(arguments.sources, arguments.config, board_module=arguments.board_module)
+    topology = assemble(inputs, keep=arguments.keep)
+    board = Board(inputs, topology, inputs.configurations[0] if inputs.configurations else None)
     findings = check(board, wanted)
+    for further in inputs.configurations[1:]:
+        known = set(findings)
+        also = check(Board(inputs, topology, further), lambda name: name.startswith("CONFIG-") and wanted(name))
+        findings += tuple(one for one in also if one not in known)
     if arguments.format == "json":
         from ..topology.draw.check import draw_check_json
 

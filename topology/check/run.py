@@ -23,9 +23,11 @@ from . import (
     machine_names,
     mcfg,
     reading,
+    reading_config,
     reading_devicetree,
     reading_dmar,
     reading_iort,
+    reading_memory,
 )
 from .board import Board
 from .rule import Rule
@@ -44,11 +46,13 @@ RULES: tuple[Rule, ...] = (
     *iort_maps.RULES,
     *iort_rmr.RULES,
     *mcfg.RULES,
+    *reading_memory.RULES,
     *machine.RULES,
     *machine_memory.RULES,
     *machine_names.RULES,
     *reading_devicetree.RULES,
     *devicetree.RULES,
+    *reading_config.RULES,
     *configuration.RULES,
     *grants.RULES,
 )

@@ -17,7 +17,9 @@ _HEADINGS = {
     "MACHINE": "Tables of one machine against each other",
     "PCI": "PCI topologies",
     "DT": "Device trees",
-    "CONFIG": "Configurations",
+    "MEMORY": "Tables of one machine against each other",
+    "CONFIG": "Configurations and board modules",
+    "BOARD": "Configurations and board modules",
 }
 """Heading by the first word of a rule's name; rules of another kind stand under that word."""
 
