@@ -391,7 +391,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "DMAR-SATC-ABSENT", "note", "an SATC names a device that is absent", "VT-d specification 4.1 §8.8",
         "Whatever takes that address later is taken for an integrated device with a translation cache.",
-        "Xen: 'Non-existent device … reported in SATC', and drops an SATC without devices. Linux waits for the device.",
+        "Xen: 'Non-existent device (…) is reported in SATC scope!', and it drops an SATC of which no device is there. "
+        "Linux waits for the device.",
         "leave out scopes of devices that firmware has switched off or hidden", (), _satc_absent,
     ),
     Rule(
