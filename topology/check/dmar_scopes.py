@@ -385,7 +385,7 @@ RULES: tuple[Rule, ...] = (
         "DMAR-SATC-DEVICE", "warning", "an SATC or SIDP names a device that is not integrated",
         "VT-d specification 4.1 §8.8, §8.9",
         "The device's own translation cache is trusted, or required, on wrong grounds.",
-        "Linux takes the table at its word, and switches ATS on for the device without asking for its root port.",
+        "Linux takes the table at its word, and switches ATS on without asking for the device's root port.",
         "name root-complex integrated endpoints; for slots, use an ATSR", (), _satc_device,
     ),
     Rule(
