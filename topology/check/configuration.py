@@ -76,7 +76,7 @@ def _units(board: Board) -> list[Iommu]:
 
 
 def _unit_unused(rule: Rule, board: Board) -> Iterator[Finding]:
-    targets = {one.target for one in board.topology.maps}
+    targets = {one.target for one in board.topology.maps} | {one.iommu for one in board.topology.unresolved}
     used = {use.unit for one in board.configuration.devices for use in one.uses} if board.configuration else set()
     names = {one.base: one.name for one in _units(board) if one.name in targets}
     for unit in board.configuration.units if board.configuration else ():

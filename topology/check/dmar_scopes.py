@@ -385,13 +385,14 @@ RULES: tuple[Rule, ...] = (
         "DMAR-SATC-DEVICE", "warning", "an SATC or SIDP names a device that is not integrated",
         "VT-d specification 4.1 §8.8, §8.9",
         "The device's own translation cache is trusted, or required, on wrong grounds.",
-        "Linux looks at integrated devices only, and passes over the scope.",
+        "Linux takes the table at its word, and switches ATS on without asking for the device's root port.",
         "name root-complex integrated endpoints; for slots, use an ATSR", (), _satc_device,
     ),
     Rule(
         "DMAR-SATC-ABSENT", "note", "an SATC names a device that is absent", "VT-d specification 4.1 §8.8",
         "Whatever takes that address later is taken for an integrated device with a translation cache.",
-        "Xen: 'Non-existent device … reported in SATC', and drops an SATC without devices. Linux waits for the device.",
+        "Xen: 'Non-existent device (…) is reported in SATC scope!', and it drops an SATC of which no device is there. "
+        "Linux waits for the device.",
         "leave out scopes of devices that firmware has switched off or hidden", (), _satc_absent,
     ),
     Rule(

@@ -302,7 +302,8 @@ RULES: tuple[Rule, ...] = (
         "MACHINE-GSIV", "error", "an interrupt of the IORT is none that a device can raise by wire",
         "DEN 0049E.f §3.1.1; IHI 0069H §2.2.1",
         "Faults of the unit are not told.",
-        "Linux: 'failed to enable … irq'; or the interrupt never comes.", "write the GSIV of a shared interrupt",
+        "Linux: 'could not register gsi hwirq … name […]'; or the interrupt never comes.",
+        "write the GSIV of a shared interrupt",
         (), _interrupt,
     ),
     Rule(

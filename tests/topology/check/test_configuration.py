@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from iommuman.base import Origin
-from iommuman.parsers.smmu_config import DeviceEntry, NamedSpec, PciSpec
+from iommuman.parsers.smmu_config import Configuration, DeviceEntry, NamedSpec, PciSpec
 from iommuman.topology.check import Board
 from iommuman.topology.check.configuration import RULES
 from iommuman.topology.model import Device, IdMap, PciRoot
 
-from .boards import board, dmar, drhd
+from .boards import ENDPOINT, board, dmar, drhd, scope
 from .configured import DISK, NET, at, configured, device, entry, iommu, unit, way
 
 SMMU = iommu()
@@ -81,6 +81,13 @@ def test_a_unit_that_no_device_uses_is_told() -> None:
     by_board = configured(units=[unit()], iommus=[SMMU], maps=[way(DISK, 1)])
     by_user = configured(units=[unit()], entries=[entry(DISK, "", 2, 1)], iommus=[SMMU])
     assert said("CONFIG-UNIT-UNUSED", by_board) == said("CONFIG-UNIT-UNUSED", by_user) == []
+
+
+def test_a_unit_whose_scopes_need_the_pci_topology_has_devices() -> None:
+    """Which they are is not known here; that there are some is."""
+    firmware = board(dmar(drhd(0xFED90000, scope(ENDPOINT, (1, 0), (0, 0)))))
+    mine = Configuration("board.smmu", units=(unit(base=0xFED90000, type="vtd"),))
+    assert said("CONFIG-UNIT-UNUSED", Board(firmware.inputs, firmware.topology, mine)) == []
 
 
 @pytest.mark.parametrize(
