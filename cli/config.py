@@ -43,9 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     board = commands.add_parser(
         "suggest", help=text, description=text, epilog=_SUGGEST + output.EPILOG, formatter_class=parser.formatter_class
     )
-    output.add_sources(board)
+    output.add_sources(board, needed=False)
     output.add_board_module(board)
-    board.set_defaults(subcommand=_suggest)
+    board.set_defaults(subcommand=_suggest, fail=board.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -79,6 +79,8 @@ def _suggest(arguments: argparse.Namespace) -> int:
     from ..topology import load_topology
     from ..topology.suggest import suggest, suggestion_text
 
+    if not (arguments.sources or arguments.board_module):
+        arguments.fail("name at least one SOURCE, or --board-module")
     topology = load_topology(arguments.sources, board_module=arguments.board_module)
     output.write(suggestion_text(suggest(topology)))
     return output.report(topology.findings, topology.passed_over)

@@ -131,11 +131,11 @@ def _read_path(path: str, inputs: Inputs) -> None:
         if not _is_known(data) and _is_configuration(data):
             from .smmu_config import read_configuration
 
-            first = inputs.contents.setdefault(data, path)
-            if first == path:
-                inputs.configurations.append(read_configuration(path))
+            if data in inputs.contents:
+                inputs.passed_over.append((path, f"the same as {inputs.contents[data]}"))
             else:
-                inputs.passed_over.append((path, f"the same as {first}"))
+                inputs.contents[data] = path
+                inputs.configurations.append(read_configuration(path))
             return
         _read_content(data, path, inputs)
     elif is_sys_tree(place):

@@ -53,7 +53,7 @@ def intervals(topology: Topology, segment: int) -> list[Interval] | None:
     for root in roots:
         edges |= {root.first_bus << 8, root.last_bus + 1 << 8}
         for one in topology.maps_from(root.name):
-            if one.carries == "msi":
+            if one.carries == "msi" or one.length < 1:
                 continue
             if one.mask & (RIDS - 1) != ALL_BITS & (RIDS - 1):
                 return None

@@ -2,6 +2,8 @@ r"""How a configuration names devices: `pci:0:18.0`, `mem:0xE6EF0000`, `acpi:\_S
 
 from __future__ import annotations
 
+import re
+
 from .lexer import Word
 from .numbers import address, number
 from .records import DeviceSpec, MmioSpec, NamedSpec, PciSpec
@@ -13,6 +15,8 @@ SPEC = r"pci:BUS:DEV.FUNC, mem:ADDRESS, acpi:\PATH or dt:/PATH"
 _FUNCTION = "[SEGMENT:]BUS:DEV.FUNC, in decimal"
 _LAST = "BUS:DEV.FUNC, in decimal"
 _KINDS = ("pci", "mem", "acpi", "dt")
+_LIKE_FUNCTION = re.compile(r"[0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){1,2}\.[0-7]")
+_LIKE_ADDRESS = re.compile(r"0[xX][0-9a-fA-F]+|[0-9a-fA-F]{5,16}")
 _RULE = "CONFIG-DEVICE"
 
 
@@ -30,10 +34,11 @@ def device_spec(word: Word, report: Report) -> DeviceSpec | None:
 
 def _advice(text: str, kind: str, report: Report) -> str:
     """Return what to do about a word that names no device."""
-    if text.lower().startswith("0x"):
-        return f"did you mean 'mem:{shown(text)}'?"
-    if text.startswith(("\\", "/")):
-        return f"did you mean '{'acpi' if text[0] == chr(92) else 'dt'}:{shown(text)}'?"
+    if _LIKE_FUNCTION.fullmatch(text):
+        return "a PCI function is written pci:BUS:DEV.FUNC, in decimal"
+    prefix = "mem" if _LIKE_ADDRESS.fullmatch(text) else {"\\": "acpi", "/": "dt"}.get(text[:1], "")
+    if prefix:
+        return f"did you mean '{prefix}:{shown(text)}'?"
     near = report.near(kind, _KINDS) if kind != text else ""
     return f"did you mean '{near}:'?" if near else ""
 
@@ -73,8 +78,8 @@ def _function(word: Word, report: Report, expected: str) -> tuple[int, int]:
     """Return segment and requester ID of a function."""
     *buses, device = word.split(":")
     parts = device.split(".")
-    if len(parts) == 1 and len(buses) in (1, 2) and "/" not in word.text:
-        advice = f"all functions are written {device.text}.0-{buses[-1].text}:{device.text}.7"
+    if len(parts) == len(buses) == 1 and device.text and expected is _FUNCTION:
+        advice = f"write pci:{shown(word.text)}.0-{shown(word.text)}.7 if all of them are meant"
         report.error(device.end, _RULE, "the function is missing", expected=".FUNC", advice=advice)
         return 0, 0
     if len(parts) != 2 or len(buses) not in ((1, 2) if expected is _FUNCTION else (1,)):  # noqa: PLR2004

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...base import Origin
 from .lexer import Word
-from .numbers import HIGHEST_32, NUMBER, address, number
+from .numbers import HIGHEST_32, NUMBER, address, format_id, number
 from .records import Firmware, MainUnit, SocRevision, Unit
 from .report import Report
 
@@ -56,14 +56,17 @@ def split_fields(words: list[Word]) -> list[Word]:
 
     Fields are separated by commas; people put spaces beside them.
     """
-    fields = words.pop(0).split(",")
-    while words and (not fields[-1].text or words[0].text.startswith(",")):
-        more = words.pop(0).split(",")
+    fields = words[0].split(",")
+    used = 1
+    while used < len(words) and (not fields[-1].text or words[used].text.startswith(",")):
+        more = words[used].split(",")
+        used += 1
         if not fields[-1].text:
             fields.pop()
         else:
             more.pop(0)
         fields += more
+    del words[:used]
     return fields
 
 
@@ -160,9 +163,7 @@ def _smmuv3(name: str, origin: Origin, fields: list[Word], report: Report) -> Un
 def _bypass(field: Word, report: Report) -> bool:
     if field.text not in ("0", "1"):
         expected = "1 (unidentified streams pass) or 0 (they do not)"
-        report.error(
-            field, "CONFIG-VALUE", "this tells nothing of unidentified streams", field="bypass", expected=expected
-        )
+        report.error(field, "CONFIG-VALUE", "there is no such setting", field="bypass", expected=expected)
     return field.text == "1"
 
 
@@ -215,5 +216,5 @@ def read_ids(word: Word, hardware: Hardware, report: Report) -> tuple[int, int]:
     first = number(ends[0], hardware.id, report, hardware.highest)
     last = number(ends[1], hardware.id, report, hardware.highest) if len(ends) > 1 else first
     if report.count == before and last < first:
-        report.error(ends[1], "CONFIG-RANGE", "the range ends before it begins", expected=f"{first} or more")
+        report.error(ends[1], "CONFIG-RANGE", "the range ends before it begins", expected=f"{format_id(first)} or more")
     return first, max(1, last - first + 1)

@@ -64,7 +64,7 @@ def _number(word: Word, field: str, report: Report, base: int, highest: int, exp
     text = text.lstrip("0")
     value = int(text or "0", base) * multiplier if len(text) <= _MOST_DIGITS else highest + 1
     if value > highest:
-        limit = f"0 to {highest:#x}" if highest > HIGHEST_32 else f"0 to {highest}"
+        limit = f"at most {highest:#x}" if highest > HIGHEST_32 else f"at most {highest}"
         report.error(word, "CONFIG-RANGE", "the number is out of range", field=field, expected=limit)
         return 0
     return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ...base import Finding, Origin
 from ..errors import ParseError
-from .devices import SPEC, device_spec
+from .devices import device_spec
 from .files import INCLUDE, MAX_FILE, Opener, Stream, open_file, read_text, too_large
 from .hardware import FIRMWARE, TYPES, count_fields, read_firmware, read_ids, read_main, split_fields
 from .lexer import Text, Word, command_line, tokens
@@ -21,6 +21,8 @@ UNKNOWN = ""
 
 _NAMING = ("allow", "unit", "use")
 """Options that a name follows."""
+
+_FOREIGN_COMMENTS = ("//", "/*", ";")
 
 _PERMISSIONS = "s (source: devices read it), t (target: devices write it), or both"
 
@@ -80,10 +82,11 @@ class _Device:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A unit whose name is taken: its type (`UNKNOWN`: it cannot be told) and where it stands."""
+    """A unit whose name is taken: its type (`UNKNOWN`: it cannot be told), where it stands, and whether it is read."""
 
     type: str
     origin: Origin
+    is_read: bool = False
 
 
 class _Reader:
@@ -131,6 +134,9 @@ class _Reader:
             elif begins_option(word, statement) or self._is_misspelled(word, statement):
                 self._read_statement(statement)
                 statement = [word]
+            elif self._is_no_name(statement):
+                self._read_statement(statement[:-1])
+                statement = [statement[-1], word]
             else:
                 statement.append(word)
         self._read_statement(statement)
@@ -150,10 +156,16 @@ class _Reader:
         )
 
     def _is_misspelled(self, word: Word, statement: list[Word]) -> bool:
-        """Tell whether a word that begins a line is an option word gone wrong: it may look like an optional name."""
-        if not word.first or not is_complete(statement) or word.text in self._sets:
+        """Tell whether a word that begins a line, behind a complete option, is an option word gone wrong."""
+        if not word.first or not is_complete(statement) or _is_before_name(statement):
             return False
         return bool(self._report.near(word.text, FEWEST_WORDS))
+
+    def _is_no_name(self, statement: list[Word]) -> bool:
+        """Tell whether the last word of a `device` is an option word gone wrong: a name ends the option."""
+        if len(statement) != 3 or not _is_before_name(statement[:-1]) or not statement[-1].first:  # noqa: PLR2004
+            return False
+        return bool(self._report.near(statement[-1].text, FEWEST_WORDS))
 
     def _read_statement(self, statement: list[Word]) -> None:
         """Read one option: its word, and those up to the next option."""
@@ -202,12 +214,13 @@ class _Reader:
 
     def _report_unknown(self, word: Word) -> None:
         """Report a word that is no option, where one is expected."""
+        meant = self._report.meant(word.text, FEWEST_WORDS)
         self._report.error(
             word,
             "CONFIG-OPTION",
             "this is no option",
             expected=f"one of {', '.join(FEWEST_WORDS)}, @FILE",
-            advice=self._report.meant(word.text, FEWEST_WORDS),
+            advice="a comment begins with #" if word.text.startswith(_FOREIGN_COMMENTS) else meant,
         )
 
     def _fall_back(self, option: str, words: list[Word]) -> None:
@@ -275,7 +288,7 @@ class _Reader:
             if self._is_sound:
                 self._units.append(unit)
         if known is None:
-            self._unit_names[name.text] = _Known(self._type or UNKNOWN, head.origin)
+            self._unit_names[name.text] = _Known(self._type or UNKNOWN, head.origin, self._is_sound)
 
     def _read_device(self, head: Word, words: list[Word]) -> None:
         spec = device_spec(words.pop(0), self._report)
@@ -292,22 +305,22 @@ class _Reader:
         self._need_device(head)
         name = self._take_name(words, "a unit")
         known = self._unit_names.get(name.text)
-        hardware = TYPES.get(known.type) if known else None
         if known is None and self._is_sound:
             self._wanted_units.append((self._report.order, name))
-        ids: tuple[int | None, int] = (None, 1)
-        if hardware is None:  # what it takes is not known
+        if known is None or known.type == UNKNOWN:  # what it takes is not known
             del words[:1]
             return
+        hardware = TYPES[known.type]
+        ids: tuple[int | None, int] = (None, 1)
         if hardware.id and words:
             ids = read_ids(words.pop(0), hardware, self._report)
         elif hardware.id:
             message = f"the unit '{name.text}' needs an ID"
             self._report.error(name.end, "CONFIG-MISSING", message, expected=f"use NAME {hardware.id}")
         elif words and not words[0].first:
-            message = f"a unit of type {known.type if known else UNKNOWN} is used without a parameter"
+            message = f"a unit of type {known.type} is used without a parameter"
             self._report.error(words.pop(0), "CONFIG-EXTRA", message, expected="use NAME")
-        if self._device and self._is_sound:
+        if self._device and known.is_read and self._is_sound:
             self._device.uses.append(Use(name.text, head.origin, *ids))
 
     def _read_reserved(self, head: Word, words: list[Word]) -> None:
@@ -322,7 +335,7 @@ class _Reader:
         """Report an option that belongs to a device and comes before any."""
         if not self._has_device:
             message = f"'{head.text}' comes before any 'device'"
-            self._report.error(head, "CONFIG-ORDER", message, found="", advice=f"write 'device {SPEC}' before it")
+            self._report.error(head, "CONFIG-ORDER", message, found="", advice="write 'device SPEC' before it")
 
     def _read_allow(self, head: Word, words: list[Word]) -> None:
         name = self._take_name(words, "an 'allow'")
@@ -357,7 +370,7 @@ class _Reader:
             self._report.error(name, "CONFIG-UNIT", message, advice=advice, order=order)
         for order, name, device in self._wanted_sets:
             if name.text not in self._sets:
-                advice = self._report.meant(name.text, self._sets)
+                advice = self._report.meant(name.text, (*FEWEST_WORDS, *self._sets))
                 self._report.error(name, "CONFIG-SET", "there is no 'allow' of this name", advice=advice, order=order)
                 device.entry = replace(device.entry, allow="")
 
@@ -365,6 +378,11 @@ class _Reader:
 def _is_bad_name(word: Word, statement: list[Word]) -> bool:
     """Tell whether an option word stands where only a name can."""
     return word.text in FEWEST_WORDS and not word.first and len(statement) == 1 and statement[0].text in _NAMING
+
+
+def _is_before_name(statement: list[Word]) -> bool:
+    """Tell whether a `device` may go on with a name."""
+    return len(statement) == 2 and statement[0].text == "device"  # noqa: PLR2004 - the word and its SPEC
 
 
 def _permissions(field: Word, report: Report) -> tuple[bool, bool]:

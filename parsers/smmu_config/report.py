@@ -20,7 +20,8 @@ _MAX_NAMES = 200
 """Most names that one word is held against."""
 _MAX_COMPARED = 20_000
 """Names that all words of a reading together are held against: it bounds the time."""
-_LIKE = 0.7
+_SHORTEST_BEGINNING = 3
+"""Letters of the shortest word that is taken for the beginning of another."""
 
 
 class Report:
@@ -34,7 +35,7 @@ class Report:
     def __init__(self) -> None:
         self.order = 0
         self.count = 0
-        self._found: list[tuple[int, Finding]] = []
+        self._found: list[tuple[int, bool, Finding]] = []
         self._compared = 0
 
     def error(
@@ -49,7 +50,7 @@ class Report:
         advice: str = "",
         order: int | None = None,
     ) -> None:
-        """Add an error at a word; `found` is the word itself unless it is given."""
+        """Add an error at a word; `found` is the word itself if not given, `order` is for what is found out late."""
         self.count += 1
         if len(self._found) >= MAX_FINDINGS:
             return
@@ -61,11 +62,12 @@ class Report:
 
     def add(self, finding: Finding, order: int | None = None) -> None:
         """Add a finding that is made already."""
-        self._found.append((self.order if order is None else order, finding))
+        self._found.append((order or self.order, order is None, finding))
 
     def findings(self, source: str) -> tuple[Finding, ...]:
         """Return all findings in order; the last one counts those that are not listed."""
-        listed = [finding for _, finding in sorted(self._found, key=lambda entry: entry[0])]
+        # What is found out late is about a name, which stands before what else may be wrong with its option.
+        listed = [finding for *_, finding in sorted(self._found, key=lambda entry: entry[:2])]
         if self.count > MAX_FINDINGS:
             more = self.count - MAX_FINDINGS
             text = f"{more} more error{'' if more == 1 else 's'} of this configuration are not listed"
@@ -74,22 +76,43 @@ class Report:
 
     def near(self, text: str, names: Iterable[str]) -> str:
         """Return the name that a word is a likely misspelling of; empty: none."""
-        if not 1 < len(text) <= _MAX_NEAR or self._compared > _MAX_COMPARED:
-            return ""
-        candidates = {name.casefold(): name for name in islice(names, _MAX_NAMES) if len(name) <= _MAX_NEAR}
-        self._compared += len(candidates)
         wanted = text.casefold().lstrip("-")
-        if wanted in candidates:
-            return candidates[wanted]
-        from difflib import get_close_matches
-
-        matches = get_close_matches(wanted, candidates, 1, _LIKE)
-        return candidates[matches[0]] if matches else ""
+        if not 1 < len(wanted) <= _MAX_NEAR or self._compared > _MAX_COMPARED:
+            return ""
+        most = max(1, len(wanted) // 3)
+        best, least = "", most + 1
+        for name in islice(names, _MAX_NAMES):
+            self._compared += 1
+            other = name.casefold()
+            short, long = sorted((wanted, other), key=len)
+            if abs(len(long) - len(short)) < least:
+                distance = _distance(wanted, other)
+            elif len(short) >= _SHORTEST_BEGINNING and long.startswith(short):
+                distance = most
+            else:
+                continue
+            if distance < least:
+                best, least = name, distance
+        return best
 
     def meant(self, text: str, names: Iterable[str]) -> str:
         """Return the advice for a misspelled word; empty: no name is near."""
         name = self.near(text, names)
         return f"did you mean '{name}'?" if name else ""
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters must be added, left out, changed, or swapped with the next to make one word another."""
+    above: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        two_above, above, row = above, row, [i]
+        for j, wanted in enumerate(other, 1):
+            cost = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (letter != wanted))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                cost = min(cost, two_above[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
 
 
 def shown(text: str) -> str:

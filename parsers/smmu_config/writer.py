@@ -75,9 +75,8 @@ def format_option(record: Record) -> str:
             return f"use {record.unit} {_ids(record)}".rstrip()
         case Reserved():
             return f"reserved {record.start:#x},{format_size(record.length)}"
-        case Allow():
-            letters = "" if record.read == record.write else ",s" if record.read else ",t"
-            return f"allow {record.name} {record.start:#x},{format_size(record.length)}{letters}"
+    letters = "" if record.read == record.write else ",s" if record.read else ",t"
+    return f"allow {record.name} {record.start:#x},{format_size(record.length)}{letters}"
 
 
 def _main(main: MainUnit) -> str:

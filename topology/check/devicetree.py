@@ -17,6 +17,7 @@ from ...parsers.devicetree import (
     iommu_binding,
     iommus,
     is_pci_host,
+    memory_ranges,
     pci_host,
     reserved_memory,
 )
@@ -192,6 +193,17 @@ def _mapped(rule: Rule, board: Board) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+def _outside(rule: Rule, board: Board) -> Iterator[Finding]:
+    """Look for reserved memory with a fixed place that is in no memory node, in trees that have such nodes."""
+    for tree in board.inputs.trees:
+        memory = RangeSet((one.start, one.length) for one in memory_ranges(tree, []) if one.kind == "ram")
+        for one in reserved_memory(tree, []) if memory else ():
+            for region in one.regions:
+                if region.size and not memory.covers(region.address, region.size):
+                    found = f"0x{region.address:x} + 0x{region.size:x}"
+                    yield rule.finding(tree.origin(one.node, "reg"), found=found)
+
+
 def _entry_twice(rule: Rule, board: Board) -> Iterator[Finding]:
     for tree in board.inputs.trees:
         for node in tree.nodes:
@@ -263,7 +275,7 @@ RULES = (
         "the buses of a host bridge cannot be",
         "Documentation/devicetree/bindings/pci/pci.txt",
         "Which requester IDs the host bridge has cannot be told.",
-        "Linux prints 'No bus range found' or takes the numbers modulo 256.",
+        "Linux prints 'No bus range found for …' when it cannot read the property, and takes all buses.",
         "write the first and the last bus, from 0 to 255",
         ("Linux",),
         _bus_range,
@@ -280,12 +292,22 @@ RULES = (
         _mapped,
     ),
     Rule(
+        "DT-RESERVED-OUTSIDE",
+        "note",
+        "reserved memory is in no memory node",
+        "Devicetree Specification v0.4, 3.5",
+        "If the address is wrong, the memory that the device uses belongs to programs.",
+        "Linux has nothing to take out of its memory there, and says nothing.",
+        "look whether the memory is kept from the system in another way, or correct the address",
+        look=_outside,
+    ),
+    Rule(
         "DT-IOMMUS-TWICE",
         "warning",
         "a master names one ID twice",
         f"{_IOMMU}/iommu.txt",
         "If another ID was meant, the interface that sends it is not translated.",
-        "Linux takes both entries, which are one to the SMMUv2 driver; the SMMUv3 driver refuses the device.",
+        "Linux takes both entries; the drivers of SMMUs make one of them.",
         "write the ID of the other interface, or take one entry away",
         look=_entry_twice,
     ),

@@ -425,7 +425,7 @@ RULES = (
         "reserved flags of an RMR are set",
         "DEN 0049E.f §3.1.1.7",
         "The memory may be mapped for the device with the wrong attributes.",
-        "Linux maps attributes above 5 as normal memory, and looks at bits 9:0 alone.",
+        "Linux maps attributes above 5 as memory that is not cached, and looks at bits 9:0 alone.",
         "clear bits 31:10, and use attributes 0 to 5",
         ("fwts",),
         _rmr_flags,

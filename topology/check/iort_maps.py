@@ -340,7 +340,7 @@ RULES = (
         NODES,
         "The SMMU cannot tell them apart: each reaches all memory that the other was given.",
         "Linux puts them into one group when they are PCI functions; a platform device it gives the ID a second time, "
-        "where the SMMUv3 driver warns of it ('stream 0x… already in tree').",
+        "where the SMMUv3 driver refuses it ('stream … already in tree').",
         "give each its own output range",
         look=_streams,
     ),

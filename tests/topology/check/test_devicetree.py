@@ -62,6 +62,14 @@ def memory(reserved: int, size: int, start: int, length: int) -> Board:
 
 ELSEWHERE = ", which the entry for 0x0 leads elsewhere"
 
+
+def ram(start: int, length: int, memory: int = 0x2000) -> Board:
+    """Return the board of reserved memory beside memory that begins at 0x8000."""
+    region = node(f"r@{start:x}", {"reg": (0, start, 0, length)})
+    reserved = node("reserved-memory", {"#address-cells": 2, "#size-cells": 2, "ranges": None}, region)
+    return trees(node("memory@8000", {"device_type": "memory", "reg": (0, 0x8000, 0, memory)}), reserved)
+
+
 CASES = (
     Case(
         "DT-MAP-GAP",
@@ -168,6 +176,18 @@ CASES = (
         lambda: memory(0x90000000, 0x1000, 0x90000000, 0x2000),
         (("warning", 0, "/dma@0 sees reserved memory in another size than it has"),),
         lambda: memory(0x90000000, 0x1000, 0x90000000, 0),  # an empty entry: another rule
+    ),
+    Case(
+        "DT-RESERVED-OUTSIDE",
+        lambda: ram(0x9000, 0x1001),
+        (("note", None, "reserved memory is in no memory node"),),
+        lambda: ram(0x9000, 0x1000),
+    ),
+    Case(
+        "DT-RESERVED-OUTSIDE",
+        lambda: ram(0x7000, 0x2000),
+        (("note", None, "reserved memory is in no memory node"),),
+        lambda: ram(0x7000, 0x2000, memory=0),  # a boot loader is to say how much memory there is
     ),
     Case(
         "DT-IOMMUS-TWICE",

@@ -114,7 +114,7 @@ def test_an_empty_configuration_is_the_identity(index: int, keep: bool) -> None:
     assert found.sources[:-1] == board.sources
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(cases())
 def test_keep_never_loses_a_fact_of_the_board(case: tuple[int, Configuration]) -> None:
     """With `keep` every unit, every way of a device to its unit, and every reserved region of the board stays."""
@@ -136,7 +136,7 @@ def test_keep_never_loses_a_fact_of_the_board(case: tuple[int, Configuration]) -
     assert found.reserved[: len(board.reserved)] == board.reserved
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(cases())
 def test_override_leaves_no_way_to_a_unit_that_was_not_named(case: tuple[int, Configuration]) -> None:
     """A device whose uses can be goes to the units that the user names for it, and to no other."""
@@ -185,7 +185,7 @@ def _entry_of(
     return None
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(cases(), st.randoms(use_true_random=False))
 def test_order_does_not_matter_where_options_do_not_meet(case: tuple[int, Configuration], random: object) -> None:
     """Units, and devices of which no two ranges meet, may be said in any order."""
@@ -208,7 +208,7 @@ def test_order_does_not_matter_where_options_do_not_meet(case: tuple[int, Config
     assert meaning(over(index, configuration)) == meaning(over(index, other))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(cases(), st.booleans())
 def test_laying_it_over_twice_is_laying_it_over_once(case: tuple[int, Configuration], keep: bool) -> None:
     """A configuration over a board that has it already means the same."""
