@@ -162,7 +162,7 @@ def test_sarif_names_file_bytes_and_node() -> None:
     (location,) = result["locations"]
     assert location["physicalLocation"] == {
         "artifactLocation": {"uri": "file:///a%20b/IORT.bin"},
-        "region": {"byteOffset": 0xDC, "byteLength": 20},
+        "region": {"startLine": 1, "byteOffset": 0xDC, "byteLength": 20},
     }
     assert location["logicalLocations"] == [{"fullyQualifiedName": "IORT+0xdc"}]
 

@@ -64,7 +64,8 @@ RULES = (
         "If it is that table, no system finds it, and every device that it protects reaches all of memory.",
         "Linux finds tables by their signature; it has none of these, and no IOMMU from it.",
         "write the signature of the table",
-        look=_signature,
+        ("iasl",),
+        _signature,
     ),
     Rule(
         "ACPI-TEXT",
@@ -84,6 +85,7 @@ RULES = (
         "Systems that know this firmware's faults by its identifiers do not know it.",
         "Linux compares the identifiers byte by byte with those of its lists of quirks, and prints '.' for such bytes.",
         "write the identifiers in ASCII, padded with spaces",
-        look=_identifiers,
+        ("iasl",),
+        _identifiers,
     ),
 )  # fmt: skip

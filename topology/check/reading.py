@@ -80,7 +80,6 @@ RULES = (
         "Structures among them do not exist for any system.",
         "Linux reads no further than the length says.",
         "correct the length if the bytes belong to the table, else take them away",
-        ("iasl",),
     ),
     Rule(
         "ACPI-CHECKSUM",
@@ -118,7 +117,7 @@ RULES = (
         "A window that is cut off leaves its buses without extended configuration space, and so without ATS.",
         "Linux divides the length by the size of an entry, and leaves the rest out without a word.",
         "make the table whole entries of 16 bytes",
-        ("fwts",),
+        ("fwts", "iasl"),
     ),
     Rule(
         "MCFG-BUS-RANGE",

@@ -35,7 +35,7 @@ RULES = (
         "What it says of devices or memory is not known.",
         "Linux skips it: 'Unknown DMAR structure type'.",
         "leave out structures that the revision of the table does not define",
-        ("Linux",),
+        ("Linux", "iasl"),
     ),
     Rule(
         "DMAR-SCOPE-LENGTH",
@@ -45,7 +45,7 @@ RULES = (
         "The device of the scope, and those after it, may be under another unit than meant.",
         "Linux follows as many path elements as the length gives, and steps on by the length.",
         "write 6 plus 2 for each path element",
-        ("fwts", "iasl"),
+        ("fwts",),
     ),
     Rule(
         "DMAR-SCOPE-TYPE",
@@ -55,7 +55,7 @@ RULES = (
         "The device of the scope is under no unit by it.",
         "Linux prints 'Unsupported device scope' and leaves it out.",
         "use types 1 to 5",
-        ("fwts", "Linux"),
+        ("fwts", "Linux", "iasl"),
     ),
     Rule(
         "DMAR-SCOPE-PATH",

@@ -25,7 +25,7 @@ RULES = (
         "The last nodes are missing or cut off, and with them SMMUs or the ways to them.",
         "Linux warns 'IORT node pointer overflows, bad table!' and reads no further.",
         "correct the number of nodes, the length of the node or that of the table",
-        ("fwts", "Linux", "iasl"),
+        ("fwts", "Linux"),
     ),
     Rule(
         "IORT-NODE-LENGTH",
@@ -55,7 +55,6 @@ RULES = (
         "If they are a node that the count leaves out, its devices have no SMMU.",
         "Linux reads as many nodes as the table counts.",
         "count all nodes, or take the bytes away",
-        ("iasl",),
     ),
     Rule(
         "IORT-NAME",
@@ -75,7 +74,7 @@ RULES = (
         "Mappings or interrupts are read from the node that follows: a number of mappings that is too high does so.",
         "Linux reads as many entries as the node counts, wherever they lie.",
         "correct the count and the offset, or the length of the node",
-        ("fwts", "iasl"),
+        ("fwts",),
     ),
     Rule(
         "IORT-REFERENCE",

@@ -85,7 +85,8 @@ def _location(finding: Finding, place: Place | None) -> dict[str, Any]:
             if origin.column is not None:
                 region["startColumn"] = origin.column
         elif place is not None and place.file_offset is not None:
-            region = {"byteOffset": place.file_offset, "byteLength": place.length}
+            # Code hosts show no result without a line; of a table all bytes are on the first.
+            region = {"startLine": 1, "byteOffset": place.file_offset, "byteLength": place.length}
         if region:
             physical["region"] = region
         location["physicalLocation"] = physical
