@@ -162,9 +162,10 @@ def _device_ids(rule: Rule, board: Board) -> Iterator[Finding]:
     for table, body in board.tables(Iort):
         arriving = sent(body)
         at_its: dict[int, list[Span[Owner, Use]]] = {}
+        steps = iter(range(_MOST_STEPS))
         for node in body.nodes:
             if isinstance(node, SmmuV2 | SmmuV3):
-                for reference, span in _through(arriving.get(node.offset, []), node):
+                for reference, span in _through(arriving.get(node.offset, []), node, steps):
                     at_its.setdefault(reference, []).append(span)
             if isinstance(node, SmmuV3 | Pmcg | Iwb):
                 own = node.own_mapping if isinstance(node, SmmuV3) else 0
@@ -177,19 +178,21 @@ def _device_ids(rule: Rule, board: Board) -> Iterator[Finding]:
                 yield from _shared(rule, table, spans, "device ID of the ITS group", its)
 
 
-def _through(streams: list[Span[Owner, Use]], smmu: Node) -> Iterator[tuple[int, Span[Owner, Use]]]:
-    """Carry stream IDs on from an SMMU: yield where they go, and the IDs that they are there."""
+def _through(
+    streams: list[Span[Owner, Use]], smmu: Node, steps: Iterator[int]
+) -> Iterator[tuple[int, Span[Owner, Use]]]:
+    """Carry stream IDs on from an SMMU: yield where they go, and the IDs that they are there, while there are steps."""
     mappings = sorted(_ranges(smmu), key=lambda one: one.input_base)
     ends: list[int] = []  # how far the mappings up to each of them reach
     for one in mappings:
         ends.append(max(one.input_base + one.id_count, ends[-1] if ends else 0))
-    steps = 0
     for span in streams:
         offset, change = span.owner
         for index in range(bisect_left(ends, span.first), len(mappings)):
             one = mappings[index]
-            steps += 1
-            if one.input_base > span.last or steps > _MOST_STEPS:
+            if next(steps, None) is None:
+                return
+            if one.input_base > span.last:
                 break
             first = max(span.first, one.input_base)
             last = min(span.last, one.input_base + one.id_count)

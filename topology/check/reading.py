@@ -44,6 +44,15 @@ RULES = (
         "judge the devices that it names by other means",
     ),
     Rule(
+        "CHECK-MORE",
+        "error",
+        "a rule has more findings than are listed",
+        "",
+        "The source is damaged beyond a few fields, or made to be.",
+        "Linux says each thing that it looks for as often as it meets it.",
+        "mend what is listed first, and check again",
+    ),
+    Rule(
         "ACPIDUMP-OFFSET",
         "error",
         "lines of a dump are missing or out of order",

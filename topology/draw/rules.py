@@ -9,6 +9,7 @@ from ..check import Judge, Rule
 
 _HEADINGS = {
     "SOURCE": "Sources",
+    "CHECK": "Sources",
     "ACPIDUMP": "Sources",
     "ACPI": "All ACPI tables",
     "DMAR": "DMAR (Intel VT-d)",

@@ -13,7 +13,7 @@ from iommuman.topology.check import RULES, Board, check, rule_of
 from tests.conftest import BOARDS, HANDMADE
 
 from .boards import board, mcfg
-from .iorts import ROOT, SMMU, SOUND, changed, sound
+from .iorts import ROOT, SMMU, SOUND, changed, component, iort, sound
 
 
 def findings(folder: Path) -> tuple[Finding, ...]:
@@ -51,6 +51,18 @@ def test_only_the_rules_that_are_wanted_are_looked_at() -> None:
     assert {one.rule for one in check(broken)} == {"IORT-REVISION", "IORT-SMMU-MODEL"}
     assert [one.rule for one in check(broken, "IORT-REVISION".__eq__)] == ["IORT-REVISION"]
     assert check(board(SOUND), lambda _: False) == ()
+
+
+def test_findings_of_one_rule_are_bounded() -> None:
+    """A thousand are listed, and one more says that there are others; another rule has a thousand of its own."""
+    many = iort(*(component(index, "A") for index in range(1001)))
+    found = [one for one in check(board(many)) if one.rule in ("IORT-NAME-PATH", "CHECK-MORE", "IORT-NAME-TWICE")]
+    assert [one.rule for one in found].count("IORT-NAME-PATH") == 1000
+    assert [one.rule for one in found].count("IORT-NAME-TWICE") == 1000
+    (more,) = (one for one in found if one.rule == "CHECK-MORE")
+    assert more.severity == "warning"
+    assert str(more.origin) == "IORT.bin: IORT"
+    assert more.message == "IORT-NAME-PATH has more than 1000 findings; the others are not looked for"
 
 
 ALARMS = {
