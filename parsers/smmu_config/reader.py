@@ -359,19 +359,19 @@ class _Reader:
         self._foreground = True
 
     def _look_up(self) -> None:
-        """Report units and sets that options name and that are not there."""
-        if self._partial:
-            return
-        for order, name in self._wanted_units:
+        """Report units and sets that are named and not there; a device keeps no name of a set without regions."""
+        for order, name in [] if self._partial else self._wanted_units:
             known = self._unit_names.get(name.text)
             message = "the unit is used before it is defined" if known else "there is no unit of this name"
             advice = f"move it below the 'unit' at {known.origin}" if known else ""
             advice = advice or self._report.meant(name.text, self._unit_names)
             self._report.error(name, "CONFIG-UNIT", message, advice=advice, order=order)
+        there = {allow.name for allow in self._allows}
         for order, name, device in self._wanted_sets:
-            if name.text not in self._sets:
+            if name.text not in self._sets and not self._partial:
                 advice = self._report.meant(name.text, (*FEWEST_WORDS, *self._sets))
                 self._report.error(name, "CONFIG-SET", "there is no 'allow' of this name", advice=advice, order=order)
+            if name.text not in there:
                 device.entry = replace(device.entry, allow="")
 
 

@@ -329,3 +329,15 @@ def test_real_boards_have_no_errors(path: Path) -> None:
     builder = TopologyBuilder()
     add_devicetree(builder, read_devicetree(path.read_bytes()))
     assert [finding for finding in builder.findings if finding.severity == "error"] == []
+
+
+def test_an_ipmmu_has_a_bit_in_its_main_units_status_register() -> None:
+    """The second cell of `renesas,ipmmu-main` is the bit for this unit's faults; the main unit itself has none."""
+    found = built(
+        node("mmu@e67b0000", {"compatible": "renesas,ipmmu-r8a7795", "reg": (0xE67B0000, 0x1000), "phandle": 1}),
+        node("mmu@e6740000", {"compatible": "renesas,ipmmu-r8a7795", "reg": (0xE6740000, 0x1000), "phandle": 2,
+                              "renesas,ipmmu-main": (1, 7)}),
+    )  # fmt: skip
+    bits = [dict(unit.properties).get("status bit") for unit in found.iommus]
+    assert [unit.name for unit in found.iommus] == ["ipmmu@e67b0000", "ipmmu@e6740000"]
+    assert bits == [None, 7]

@@ -153,7 +153,8 @@ def _continues(one: Interrupt, other: Interrupt, stem: str) -> bool:
 
 def _is_range(topology: Topology, one: IdMap) -> bool:
     """Tell whether a map is to be shown by itself: ranges and catch-alls are, single functions stand as devices."""
-    return one.carries != "msi" and one.source in topology.roots and (one.length > 1 or one.single)
+    several = one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004 - requester IDs have 16 bits
+    return one.carries != "msi" and one.source in topology.roots and several
 
 
 def _map_line(one: IdMap) -> _Line:

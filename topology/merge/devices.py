@@ -11,7 +11,7 @@ from ...parsers.smmu_config import Allow, DeviceEntry, DeviceSpec, MmioSpec, Nam
 from ..aliases import OWN, Requester, requesters
 from ..model import Device, Grant, IdMap
 from ..resolve import Route, routes
-from .functions import add_ranges
+from .functions import add_ranges, is_moved
 from .reserved import lay_reserved
 from .uses import BY_RID, RULE, Wanted, route_words, says_same, wanted_uses, words
 from .work import Work
@@ -38,11 +38,12 @@ def add_devices(work: Work) -> None:
         before = named.get(name)
         named[name] = entry if before is None else _both(before, entry)
     holders: dict[str, list[str]] = {}
+    several = add_ranges(work, ranges, exact, _lay_over)
     for name, entry in named.items():
         _add_uses(work, name, entry)
         lay_reserved(work, (name,), entry)
         holders.setdefault(entry.allow, []).append(name)
-    for entry, names in add_ranges(work, ranges, exact, _lay_over):
+    for entry, names in several:
         lay_reserved(work, names, entry)
         holders.setdefault(entry.allow, []).extend(names)
     _grant(work, work.configuration.allows, holders)
@@ -123,9 +124,10 @@ def _lay_over(work: Work, device: Device, wanted: list[Wanted]) -> None:
     """Give a device the maps that the configuration asks for, unless the board says the same."""
     found = routes(work.board, device)
     controlled = [route for route in found if route.verdict in ("controlled", "disabled")]
-    if not wanted or says_same(found, wanted):
+    same = says_same(found, wanted)
+    if not wanted or (same and not is_moved(work, device)):
         return
-    if controlled:
+    if controlled and not same:
         places = [route.hops[-1].origin for route in controlled if route.hops]
         told = route_words(controlled, ids=any(use.first is not None for use in wanted))
         work.conflict(wanted[0].origin, device.name, words(wanted), told, places)

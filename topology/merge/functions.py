@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ...base import RangeSet, format_pci_address, format_rid
+from ...base import RangeSet, format_pci_address, format_rid, parse_pci_address
 from ...parsers.smmu_config import DeviceEntry, PciSpec
 from ..aliases import requesters
 from ..model import Device, IdMap
@@ -46,8 +46,8 @@ class _Range(NamedTuple):
 
 def add_ranges(
     work: Work, entries: Sequence[tuple[DeviceEntry, PciSpec]], exact: Iterable[tuple[int, int]], lay_over: LayOver
-) -> Iterator[tuple[DeviceEntry, tuple[str, ...]]]:
-    """Add ranges; yields each with the names of the known functions in it.
+) -> list[tuple[DeviceEntry, tuple[str, ...]]]:
+    """Add ranges; returns each with the names of the known functions in it.
 
     Args:
         work: the merge.
@@ -63,6 +63,7 @@ def add_ranges(
         if root.segment is not None and root.enabled:
             work.roots.setdefault(root.segment, []).append(root)
     known: dict[int, list[Interval] | None] = {}
+    found, laid = [], []
     for entry, spec in reversed(entries):
         inside = _inside(functions.get(spec.segment, []), spec)
         taken = claimed.setdefault(spec.segment, RangeSet())
@@ -76,8 +77,13 @@ def add_ranges(
             one = _Range(entry, use, spec, parts)
             taken.add(spec.first, spec.last - spec.first + 1)
             free = [device for device in inside if device.rid is not None and device.rid in parts]
-            _lay_range(work, one, known[spec.segment], free, lay_over)
-        yield entry, tuple(device.name for device in inside)
+            laid.append((one, free, _lay_range(work, one, known[spec.segment], free)))
+        found.append((entry, tuple(device.name for device in inside)))
+    for one, free, same in laid:  # when all maps of roots are there
+        for device in free:
+            if _needs_own(work, one, device, same=same):
+                lay_over(work, device, [one.use_of(device.rid or 0)])
+    return found
 
 
 def _functions(work: Work) -> dict[int, list[Device]]:
@@ -114,10 +120,8 @@ def _use(work: Work, entry: DeviceEntry, spec: PciSpec) -> Wanted | None:
     return use
 
 
-def _lay_range(
-    work: Work, one: _Range, board: list[Interval] | None, functions: list[Device], lay_over: LayOver
-) -> None:
-    """Lay one range over the board's maps."""
+def _lay_range(work: Work, one: _Range, board: list[Interval] | None, functions: list[Device]) -> bool:
+    """Lay one range over the board's maps, unless these say the same; tell whether they do."""
     pieces = None if board is None else [
         interval.part(start, start + length - 1)
         for start, length in one.parts
@@ -127,13 +131,26 @@ def _lay_range(
     if not same:
         _conflict(work, one, pieces or [])
         _place(work, one, pieces, functions)
-    for device in functions:
-        rid = device.rid or 0
+    return same
+
+
+def _needs_own(work: Work, one: _Range, device: Device, *, same: bool) -> bool:
+    """Tell whether the maps of roots alone do not take a function of a range where the range says."""
+    if same or work.keep:
         found = routes(work.board, device)
         elsewhere = any(route.verdict == "controlled" and route.iommu != one.use.unit for route in found)
-        outside = any(alias not in one.parts for alias in _sent(work, device))
-        if elsewhere if same or work.keep else outside:
-            lay_over(work, device, [one.use_of(rid)])
+        return elsewhere or is_moved(work, device)
+    return any(alias not in one.parts for alias in _sent(work, device))
+
+
+def is_moved(work: Work, device: Device) -> bool:
+    """Tell whether a range has taken an ID that a function's requests carry, or that it follows, elsewhere."""
+    if device.rid is None or device.segment not in work.moved:
+        return False
+    known = work.board.function(device.segment, device.rid)
+    physical = parse_pci_address(known[1].physfn or "") if known else None
+    rids = [*_sent(work, device), *([physical[1]] if physical else [])]
+    return any(rid in work.moved[device.segment] for rid in rids)
 
 
 def _within(board: list[Interval], start: int, length: int) -> list[Interval]:
@@ -174,8 +191,11 @@ def _place(work: Work, one: _Range, pieces: list[Interval] | None, functions: li
         for device in functions:
             if any(route.verdict == "controlled" for route in routes(work.board, device)):
                 room.remove(device.rid or 0, 1)
+    else:
+        for start, length in room:
+            work.moved.setdefault(one.spec.segment, RangeSet()).add(start, length)
     for root in work.roots.setdefault(one.spec.segment, []):
-        first, length = root.first_bus << 8, root.last_bus - root.first_bus + 1 << 8
+        first, length = root.first_bus << 8, max(0, root.last_bus - root.first_bus + 1) << 8
         _map(work, one, root.name, room.overlapping(first, length))
         room.remove(first, length)
     left = room.overlapping(0, RIDS)

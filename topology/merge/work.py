@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ...base import Finding, Origin, Severity
+from ...base import Finding, Origin, RangeSet, Severity
 from ...parsers.smmu_config import Configuration
 from ..builder import TopologyBuilder
 from ..model import IdMap, PciRoot, ReservedRegion
@@ -33,6 +33,7 @@ class Work:
         renames: new names of the board's units, by the old.
         kinds: kind of each unit, by its name in the topology.
         roots: PCI roots that are in use, by segment.
+        moved: requester IDs whose way by the PCI root ranges have changed, by segment.
         at: names of devices by the address of their registers.
         regions: places of the board's reserved regions for each device; under the empty name, of those for IDs.
         changed: what becomes of the board's reserved regions, by their places; None: they go.
@@ -51,6 +52,7 @@ class Work:
     renames: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     roots: dict[int, list[PciRoot]] = field(default_factory=dict)
+    moved: dict[int, RangeSet] = field(default_factory=dict)
     at: dict[int, str] = field(default_factory=dict)
     regions: dict[str, list[int]] = field(default_factory=dict)
     changed: dict[int, ReservedRegion | None] = field(default_factory=dict)

@@ -309,6 +309,16 @@ def test_one_mistake_is_one_error(text: str, rule: str) -> None:
     assert [finding.rule for finding in findings] == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["device mem:1 a", "@gone device mem:1 a", "allow a 0 device mem:1 a", "alow a 0,1\ndevice mem:1 a"]
+)
+def test_a_device_names_no_set_without_regions(text: str) -> None:
+    """A set that is missing, unread or wrong is left out of its device: whoever looks it up finds what is named."""
+    configuration = parse_configuration(text, "a.smmu", no_files)
+    assert [device.allow for device in configuration.devices] == [""]
+    assert len(configuration.findings) == 1
+
+
 def test_errors_come_in_the_order_of_the_text() -> None:
     """What is only known at the end stands where it belongs."""
     found = messages("device mem:1 gone x\ndevice mem:z\nuse u\nsmmu vtd unit u 1 device mem:1 use v\ndebug 9")

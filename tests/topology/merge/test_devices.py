@@ -270,3 +270,11 @@ def test_functions_of_several_topologies_are_known() -> None:
     known = bridged().pci[0]
     assert isinstance(known, PciTopology)
     assert isinstance(known.functions[0, 0x208], PciFunction)
+
+
+def test_many_names_that_are_not_there_take_no_time_to_compare() -> None:
+    """What looks like a missing name is looked for the first times only."""
+    text = "".join(f"device acpi:\\_SB.DE{index}\n" for index in range(25))
+    sentences = [one for _, _, one in said(merged(smmu_board, text))]
+    assert sentences[0].endswith("; did you mean acpi:\\_SB.DEV?")
+    assert sentences[24].endswith("; it is added")

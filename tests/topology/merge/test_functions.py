@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import json
+
+from iommuman.parsers.pci import parse_pci
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, PciSpec, Use
 from iommuman.topology import Device, IdMap, Iommu, PciRoot, Topology, route_rid
 from iommuman.topology.builder import TopologyBuilder
+from iommuman.topology.draw.tree import draw_tree
+from iommuman.topology.from_pci import add_pci
 
 from .boards import HERE, found_ids, merged, said, smmu_board, vtd_board
 from .test_devices import IGD, bridged
+
+
+def virtual() -> TopologyBuilder:
+    """Return a board with a virtual function that has a unit only by its physical function's ID."""
+    builder = TopologyBuilder()
+    functions = [{"address": "0000:01:00.0"}, {"address": "0000:01:10.0", "physfn": "0000:01:00.0"}]
+    document = {"format": "iommuman-pci", "version": 1, "functions": functions, "root_buses": []}
+    add_pci(builder, parse_pci(json.dumps(document).encode(), "pci.json"))
+    root = builder.add_root(0, HERE)
+    for base in (0x1000, 0x2000):
+        builder.iommus.append(Iommu(builder.unique(f"vtd@{base:x}"), "vtd", HERE, base))
+    builder.maps.append(IdMap(root, "vtd@1000", 0x100, 1, 0x100, HERE, "device scope"))
+    return builder
+
 
 ALL = "device pci:0:0.0-255:31.7 use {}\n"
 
@@ -74,6 +93,7 @@ def test_ids_of_a_range() -> None:
         0x101FD,
     ]
     assert len([one for one in found.maps if one.rule == "use"]) == 13  # aligned blocks, not 250 functions
+    assert "requester IDs 0x0140-0x0140 → 0x9-0x9 (of which the bits 0xffc0 count)" in draw_tree(found)
     whole = merged(smmu_board, "smmu smmuv3\nunit s 0x2b400000\n" + ALL.format("s 9"))
     assert [unit_of(whole, rid)[1] for rid in (0, 0x18, 0xFFFF)] == [9, 9, 9]
 
@@ -125,25 +145,9 @@ def test_keep_fills_the_gaps_of_the_board() -> None:
 
 def test_keep_leaves_a_virtual_function_with_its_physical_one() -> None:
     """A function that has its unit by another's ID keeps it, though the board has no map of its own ID."""
-    import json
-
-    from iommuman.parsers.pci import parse_pci
-    from iommuman.topology.from_pci import add_pci
-
-    def board() -> TopologyBuilder:
-        builder = TopologyBuilder()
-        functions = [{"address": "0000:01:00.0"}, {"address": "0000:01:10.0", "physfn": "0000:01:00.0"}]
-        document = {"format": "iommuman-pci", "version": 1, "functions": functions, "root_buses": []}
-        add_pci(builder, parse_pci(json.dumps(document).encode(), "pci.json"))
-        root = builder.add_root(0, HERE)
-        for base in (0x1000, 0x2000):
-            builder.iommus.append(Iommu(builder.unique(f"vtd@{base:x}"), "vtd", HERE, base))
-        builder.maps.append(IdMap(root, "vtd@1000", 0x100, 1, 0x100, HERE, "device scope"))
-        return builder
-
     text = "smmu vtd\nunit u 0x2000\ndevice pci:1:1.0-1:31.7 use u"
-    assert found_ids(merged(board, text), "0000:01:10.0") == [("vtd@2000", 0x180)]
-    assert found_ids(merged(board, text, keep=True), "0000:01:10.0") == [("vtd@1000", 0x180), ("vtd@2000", 0x180)]
+    assert found_ids(merged(virtual, text), "0000:01:10.0") == [("vtd@2000", 0x180)]
+    assert found_ids(merged(virtual, text, keep=True), "0000:01:10.0") == [("vtd@1000", 0x180), ("vtd@2000", 0x180)]
 
 
 def test_ids_that_bridges_make_follow_the_function() -> None:
@@ -173,6 +177,14 @@ def test_roots_are_given_their_parts_and_made_where_there_is_none() -> None:
         ("pci:0000", 0x100, 0x100, 0x80),
     ]
     assert [unit_of(found, rid)[1] for rid in (0x80, 0x100, 0x2FF)] == [0, 0x80, 0x27F]
+
+    def backwards() -> TopologyBuilder:
+        builder = board()
+        builder.roots[1] = PciRoot("dt:/b", HERE, 0, 3, 2)  # a bus range that ends before it begins
+        return builder
+
+    odd = merged(backwards, "smmu smmuv3\nunit s 0x1000\ndevice pci:2:0.0-2:31.7 use s 0-0xff")
+    assert unit_of(odd, 0x201) == ("smmuv3@1000", 1)
     kept = merged(board, "smmu smmuv3\nunit s 0x1000\ndevice pci:1:0.0-1:31.7 use s 0-0xff", keep=True)
     assert unit_of(kept, 0x101) == ("smmuv3@1000", 1)
 
@@ -190,3 +202,20 @@ def test_masks_of_the_board_are_no_agreement() -> None:
     text = "smmu smmuv3\nunit s 0x1000\n" + ALL.format("s 0-0xffff")
     assert unit_of(merged(board, text), 0x101) == ("smmuv3@1000", 0x101)
     assert unit_of(merged(board, text, keep=True), 0x101) == ("smmuv3@1000", 1)
+
+
+def test_a_range_that_takes_a_bridges_id_does_not_take_the_function_behind_it() -> None:
+    """A function that the user leaves where the board has it stays there with all its IDs, also when one is moved."""
+    text = "smmu vtd\nunit u 0x1000\nunit v 0x2000\nunit w 0x3000\ndevice pci:0:0.0-0:31.7 use w\n"
+    found = merged(bridged, text + "device pci:2:1.0 use v use u")
+    assert {unit for unit, _ in found_ids(found, "0000:02:01.0")} == {"vtd@1000", "vtd@2000"}
+    found = merged(bridged, text + "device pci:2:0.0-2:31.7 use v")
+    assert found_ids(found, "0000:02:01.0") == [("vtd@2000", 0x208), ("vtd@2000", 0x30)]
+
+
+def test_a_virtual_function_stays_when_a_range_takes_its_physical_one() -> None:
+    """A function that has its unit by another's ID keeps what the user says when that ID is moved."""
+    text = "smmu vtd\nunit u 0x1000\nunit v 0x2000\ndevice pci:1:0.0-1:1.7 use v\ndevice pci:1:16.0 use u"
+    found = merged(virtual, text)
+    assert found_ids(found, "0000:01:00.0") == [("vtd@2000", 0x100)]
+    assert found_ids(found, "0000:01:10.0") == [("vtd@1000", 0x180)]

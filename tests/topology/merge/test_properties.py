@@ -89,9 +89,7 @@ def entries(board: Topology, units: tuple[Unit, ...]) -> st.SearchStrategy[Devic
     def complete(spec: DeviceSpec) -> st.SearchStrategy[DeviceEntry]:
         uses = st.lists(st.sampled_from(units).flatmap(lambda unit: use_of(unit, spec)), max_size=2)
         reserved = st.lists(st.integers(1, 4).map(lambda page: Reserved(page << 12, 0x1000, USER)), max_size=2)
-        return st.builds(
-            lambda one, other: DeviceEntry(spec, USER, uses=tuple(one), reserved=tuple(other)), uses, reserved
-        )
+        return st.builds(DeviceEntry, st.just(spec), st.just(USER), st.just(""), uses.map(tuple), reserved.map(tuple))
 
     return specs.flatmap(complete)
 
