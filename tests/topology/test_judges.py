@@ -78,9 +78,13 @@ def test_named_components_have_the_streams_that_linux_gives_them(path: Path) -> 
             assert ours[: len(theirs)] == theirs, device.name
 
 
+NO_REGISTERS = FIXTURES / "handmade" / "damaged" / "dmar-base-zero"
+
+
 def dmar_boards() -> list[Path]:
-    """Return the folders that have a DMAR and a PCI topology."""
-    return sorted(path.parent for path in FIXTURES.rglob("pci.json") if (path.parent / "DMAR.bin").exists())
+    """Return the folders that have a DMAR and a PCI topology; the one where Linux gives up has a test of its own."""
+    found = sorted(path.parent for path in FIXTURES.rglob("pci.json") if (path.parent / "DMAR.bin").exists())
+    return [folder for folder in found if folder != NO_REGISTERS]
 
 
 @pytest.mark.parametrize("folder", dmar_boards(), ids=lambda path: path.name)
@@ -92,6 +96,15 @@ def test_functions_have_the_unit_that_linux_takes(folder: Path) -> None:
         device = topology.devices[entry["address"]]
         own = routes(topology, device)[0]
         assert base_and_stream(topology, own)[0] == linux_dmar.unit_for(data, pci, device.name), device.name
+
+
+def test_linux_uses_no_unit_where_one_has_no_registers() -> None:
+    """Where Linux gives up on the whole table, we use its other units, and say that Linux does not."""
+    data, pci = (NO_REGISTERS / "DMAR.bin").read_bytes(), json.loads((NO_REGISTERS / "pci.json").read_text())
+    board = load_topology([str(NO_REGISTERS)])
+    assert linux_dmar.unit_for(data, pci, "0000:00:14.0") is None
+    assert base_and_stream(board, routes(board, board.devices["0000:00:14.0"])[0])[0] == 0xFED91000
+    assert "Linux uses no unit at all then" in str(board.findings[0])
 
 
 def tree_files() -> list[Path]:
