@@ -9,11 +9,13 @@ import sys
 from collections.abc import Sequence
 
 from ..base import IommumanError
-from .output import EPILOG, UNREADABLE, UNSAFE, USAGE, finding_text
+from .output import EPILOG, UNREADABLE, UNSAFE, USAGE, finding_text, version
 
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
     "who": "tell which IOMMU controls a device and by which ID, or who sends an ID",
+    "check": "tell what is wrong with the sources, what systems do about it, and how to mend it",
+    "explain-rule": "explain a rule of check, or list them",
     "diff": "show what differs between two boards or configurations, and what it means for isolation",
     "config": "lay out .smmu files, or write one that says what firmware says",
     "dma": "make one access as a device, and show what its IOMMU reads and decides",
@@ -21,7 +23,8 @@ COMMANDS = {
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }
-"""Sub-commands with their help; each is a module here with `configure(parser)` and `run(arguments)`."""
+"""Sub-commands with their help; each is a module here, dashes become underscores, with
+`configure(parser)` and `run(arguments)`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +74,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text, epilog=EPILOG, formatter_class=_formatter)
         if name == command:
-            module = importlib.import_module(f".{name}", __package__)
+            module = importlib.import_module(f".{name.replace('-', '_')}", __package__)
             module.configure(sub)
             sub.set_defaults(run=module.run)
     return parser
@@ -87,11 +90,5 @@ class _Version(argparse.Action):
     """Shows the installed version; looking it up takes as long as reading a table, so it is done when asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            found = version("iommuman")
-        except PackageNotFoundError:
-            found = "(not installed)"
-        sys.stdout.write(f"iommuman {found}\n")
+        sys.stdout.write(f"iommuman {version() or '(not installed)'}\n")
         parser.exit()

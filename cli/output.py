@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from ..base import Finding, printable
@@ -93,3 +93,21 @@ def report(findings: Iterable[Finding], passed_over: Iterable[tuple[str, str]] =
         more = f", and {len(entries) - MOST_ENTRIES} more" if len(entries) > MOST_ENTRIES else ""
         sys.stderr.write(f"{lead}passed over: {', '.join(entries[:MOST_ENTRIES])}{more}\n")
     return status
+
+
+def close_to(word: str, known: Sequence[str]) -> str:
+    """Return a question after what a misspelt word may have been meant as; nothing when nothing is close."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, known, 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def version() -> str:
+    """Return the installed version; empty when the package is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("iommuman")
+    except metadata.PackageNotFoundError:
+        return ""

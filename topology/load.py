@@ -26,6 +26,11 @@ def load_topology(
     Raises:
         ParseError: one of them cannot be opened, or none holds anything of use.
     """
+    return assemble(load_inputs(paths, configurations, board_module=board_module), keep=keep)
+
+
+def load_inputs(paths: Sequence[str], configurations: Sequence[str] = (), *, board_module: str = "") -> Inputs:
+    """Read what `load_topology` makes a topology of; arguments and errors are the same."""
     inputs = read_sources(paths) if paths or not (configurations or board_module) else Inputs()
     for path in configurations:
         from ..parsers.smmu_config import read_configuration
@@ -35,7 +40,7 @@ def load_topology(
         from ..parsers.board_module import read_board_module
 
         inputs.modules.append(read_board_module(board_module))
-    return assemble(inputs, keep=keep)
+    return inputs
 
 
 def assemble(inputs: Inputs, *, keep: bool = False) -> Topology:
