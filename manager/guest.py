@@ -2,11 +2,11 @@
 
 What the guest grants (B) is held by the host's manager together with what the host gives the VM (A), so that a device
 reaches what both grant, whatever is asked first. It is computed anew at each change on either side, and programmed
-without ever opening more. When the guest's manager comes, all devices of the VM that it knows are denied until it grants
-them memory; when it ends, or dies, they are denied again. Only a restart of the VM opens them to the host's limit.
+without ever opening more. When the guest's manager comes, all devices of the VM are denied until it grants them memory;
+when it ends, or dies, they are denied again. Only a restart of the VM opens them to the host's limit.
 
-Source: `facts` of the hypervisor guide on `vdev smmu`; what becomes of devices whose manager ended no page says, and
-denial is what smmuman does where it does not know.
+Source: QNX Hypervisor user's guide, `vdev smmu`. It does not say what becomes of devices whose guest's manager has
+ended; to deny them is the safe state.
 """
 
 from __future__ import annotations
@@ -162,7 +162,11 @@ class GuestManager:
         _require_able(machine, guest)
         self.machine = machine
         self._port = VdevPort(machine)
-        self.manager = Manager(guest_topology(machine), {VDEV: self._port})
+        try:
+            self.manager = Manager(guest_topology(machine), {VDEV: self._port})
+        except ManagerError:
+            self._port.close()
+            raise
 
     def stop(self) -> None:
         """Stop it: its devices are denied."""
@@ -177,8 +181,9 @@ class GuestManager:
 def _require_able(machine: VirtualMachine, guest: Guest) -> None:
     if guest.kind == "linux":
         raise ManagerError(
-            "ENOENT", "GUEST-LINUX", "a Linux guest has no manager: its devices have the host's limit only", machine.name
-        )
+            "ENOENT", "GUEST-LINUX", "a Linux guest has no manager: its devices have the host's limit only",
+            machine.name,
+        )  # fmt: skip
     if guest.arch == "arm" and not guest.libfdt:
         raise ManagerError(
             "ENOENT", "GUEST-NO-LIBFDT", "a guest on ARM without a usable device-tree library", machine.name,
@@ -209,18 +214,17 @@ def guest_topology(machine: VirtualMachine) -> Topology:
         if device in machine.denied:
             continue
         address = parse_pci_address(name)
-        kind = "mmio" if address is None else "pci"
         segment, rid = address or (None, None)
-        builder.device(Device(name, kind, origin, segment, rid))
+        builder.device(Device(name, "mmio" if address is None else "pci", origin, segment, rid))
         if device in numbers:
             builder.maps.append(
-                IdMap(name, VDEV, rid or 0, 1, numbers[device], origin, "vdev smmu", overrides=address is not None,
-                      single=address is None)
+                IdMap(
+                    name, VDEV, rid or 0, 1, numbers[device], origin, "vdev smmu", single=address is None,
+                    overrides=address is not None,
+                )
             )  # fmt: skip
             for region in machine.reserved(device):
                 builder.reserved.append(
-                    ReservedRegion(
-                        "configured", region.start, region.length, origin, "direct", devices=(name,)
-                    )
-                )  # fmt: skip
+                    ReservedRegion("configured", region.start, region.length, origin, "direct", devices=(name,))
+                )
     return Topology(builder)

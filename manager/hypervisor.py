@@ -61,6 +61,7 @@ class Hypervisor:
         not know a device; `EBUSY`: a device, or one that no unit can tell from it, is not this VM's alone; `EPERM`:
         memory is not the VM's to have, or a device cannot be kept to it; `EINVAL`: what is said makes no sense.
         """
+        self._forget_the_dead()
         regions, passed = tuple(memory), tuple(devices)
         self._require_sense(name, regions, passed, unity=unity)
         self._require_own_memory(name, regions)
@@ -97,6 +98,7 @@ class Hypervisor:
 
     def machine(self, name: str) -> VirtualMachine:
         """Return the VM that runs under a name; raises ManagerError (`ENOENT`) when none does."""
+        self._forget_the_dead()
         found = self.machines.get(name)
         if found is None:
             raise ManagerError("ENOENT", "VM-NONE", "no such VM runs", name)
@@ -106,6 +108,11 @@ class Hypervisor:
         """Return the VM that an incident is of: one VM, even where it cannot be told which of its devices it was."""
         return next((one for one in self.machines.values() if one.has(incident.devices)), None)
 
+    def _forget_the_dead(self) -> None:
+        """Strike VMs that ended themselves, or whose manager has stopped: they have nothing any more."""
+        for name in [name for name, one in self.machines.items() if not one.alive]:
+            del self.machines[name], self._memory[name]
+
     # --- What must be so before a VM starts
 
     def _require_sense(self, name: str, memory: Sequence[Ram], devices: Sequence[Passed], *, unity: bool) -> None:
@@ -114,7 +121,8 @@ class Hypervisor:
         guest = Mappings()
         for region in memory:
             at = f"0x{region.guest:x}"
-            if region.length <= 0 or any(one % GRANULE or one < 0 for one in (region.guest, region.host, region.length)):
+            numbers = (region.guest, region.host, region.length)
+            if region.length <= 0 or min(numbers) < 0 or any(number % GRANULE for number in numbers):
                 raise _no("EINVAL", "VM-MEMORY", "memory of a VM is whole pages of 4 KiB", name, found=at)
             if max(region.guest, region.host) + region.length > 1 << 64:
                 raise _no("EINVAL", "VM-MEMORY", "memory of a VM ends beyond 64 bits", name, found=at)
@@ -178,7 +186,7 @@ class Hypervisor:
         for one in devices:
             try:
                 if self.manager is None:
-                    raise _no("ENOENT", "VM-NO-MANAGER", "no manager runs in the host that could confine it", one.device)
+                    raise _no("ENOENT", "VM-NO-MANAGER", "no manager runs in the host to confine it", one.device)
                 group = self.manager.group(one.device)
             except ManagerError as error:
                 if one.dma == "d" and not unity:
@@ -188,13 +196,13 @@ class Hypervisor:
             outside = [device for device in group if device not in said]
             if outside:
                 raise _no(
-                    "EBUSY", "VM-SHARED-ID", f"devices that share an ID go to one VM, and {name} is not given all of them",
+                    "EBUSY", "VM-SHARED-ID", f"devices that share an ID go to one VM, and {name} has not all",
                     one.device, found=f"it shares one with {', '.join(outside)}", advice="pass them through with it",
                 )  # fmt: skip
             unlike = [device for device in group if said[device] != one.dma]
             if unlike:
                 raise _no(
-                    "EINVAL", "VM-SHARED-DMA", "devices that share an ID reach the same, and it is said to do DMA of some",
+                    "EINVAL", "VM-SHARED-DMA", "devices that share an ID reach the same, and not all are said to do DMA",
                     one.device, found=f"it shares one with {', '.join(unlike)}", advice="say d of all, or n of all",
                 )  # fmt: skip
             found.setdefault(min(group), (group, one.dma == "d"))

@@ -155,6 +155,7 @@ class VirtualMachine:
         self._change(guest, length, None)
 
     def _change(self, start: int, length: int, new: Segment | None) -> None:
+        self._require_alive()
         before = self.memory.within(start, length)
         self._put(start, length, new)
         try:
@@ -247,6 +248,9 @@ class VirtualMachine:
 
     @property
     def _host(self) -> Manager:
+        return self._require_alive()
+
+    def _require_alive(self) -> Manager:
         if self.manager is None or not self.alive:
             raise ManagerError("EIO", "VM-ENDED", "the VM has ended, or the host has no manager", self.name)
         return self.manager

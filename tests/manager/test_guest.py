@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -18,8 +17,6 @@ from iommuman.manager import (
     Machine,
     Manager,
     ManagerError,
-    Segment,
-    VirtualMachine,
     simulate,
 )
 from iommuman.parsers.scenario import Passed, Ram
@@ -84,6 +81,7 @@ class Play:
         passed = [Passed(device, "d") for device in self.devices]
         self.vm = self.hypervisor.start("a", [Ram(GUEST, HOST, PAGES * GRANULE)], passed)
         self.given: Reached = {GUEST + at: (HOST + at, RW) for at in range(0, PAGES * GRANULE, GRANULE)}
+        self.names = [self.vm.names[device] for device in self.devices]
         self.present = set(range(4))
         self.known: set[int] = set()
         self.guest: GuestManager | None = None
@@ -144,6 +142,15 @@ class Play:
         self.client = self.guest.manager.attach("driver", ("attach", "target"))
         self.objects = [self.guest.manager.create_object(self.client) for _ in range(2)]
 
+    def prepare(self) -> None:
+        """Start the guest's manager, with every device in one of its objects and half of the memory granted."""
+        self.start(0)
+        for device in range(4):
+            self.move(device % 2, device)
+        self.grant(0, 0, 6, 3, 0)
+        self.grant(1, 2, 6, 1, -1)
+        self.check()
+
     def stop(self, clean: bool) -> None:
         """End the guest's manager, or let it die; with a guest that has none nothing happens."""
         if self.guest is None:
@@ -194,14 +201,13 @@ class Play:
     def put(self, which: int, device: int) -> None:
         """Ask the guest's manager to move a device."""
         assert self.guest is not None
-        name = self.vm.names.get(self.devices[device], "gone")
-        self.guest.manager.add_device(self.client, self.objects[which], name, together=True)
+        self.guest.manager.add_device(self.client, self.objects[which], self.names[device], together=True)
 
     def remove(self, device: int) -> None:
         """Take a device of the guest's out of its object; those that it cannot be told from would stay."""
         if self.guest is None or device not in self.places or device not in self.present:
             return
-        name = self.vm.names[self.devices[device]]
+        name = self.names[device]
         if device > 1:
             with pytest.raises(ManagerError, match="share an ID"):
                 self.guest.manager.remove_device(self.client, name)
@@ -246,14 +252,16 @@ class Play:
 
 
 @pytest.mark.parametrize("name", DEVICES)
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(OPERATIONS, max_size=14))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.booleans(), st.lists(OPERATIONS, max_size=20))
 def test_a_device_reaches_what_host_and_guest_grant_and_never_a_page_more(
-    name: str, operations: list[tuple[object, ...]]
+    name: str, begun: bool, operations: list[tuple[object, ...]]
 ) -> None:
     """After each of any operations of host and guest: what both grant, or the host's limit before a guest narrows."""
     play = Play(name)
     play.check()
+    if begun:
+        play.prepare()
     for operation in operations:
         play.play(operation)
         play.check()
@@ -261,3 +269,206 @@ def test_a_device_reaches_what_host_and_guest_grant_and_never_a_page_more(
     play.host.stop()
     play.present = set()
     play.check()
+
+
+def within(now: Reached, old: Reached, new: Reached) -> bool:
+    """Tell whether each page and permission is granted by the old or by the new account."""
+    for at, (output, letters) in now.items():
+        granted = Access.NONE
+        for view in (old, new):
+            there, given = view.get(at, (0, Access.NONE))
+            if there == output:
+                granted |= given
+        if letters & ~granted:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("name", DEVICES)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(OPERATIONS.filter(lambda one: one[0] != "die"), min_size=1, max_size=6))
+def test_no_store_of_a_driver_opens_more_than_before_or_after(name: str, operations: list[tuple[object, ...]]) -> None:
+    """After every single store that an operation of host or guest leads to, reach is within old and new together."""
+    play = Play(name)
+    play.prepare()
+    seen: set[tuple[int, tuple[tuple[int, tuple[int, Access]], ...]]] = set()
+
+    def look(_kind: str, _address: int) -> None:
+        for device in range(4):
+            seen.update((device, tuple(found.items())) for found in play.reach(device))
+
+    for operation in operations:
+        old = [dict(play.granted(device)) for device in range(4)]
+        seen.clear()
+        play.machine.platform.observers[:] = [look]
+        play.play(operation)
+        play.machine.platform.observers.clear()
+        new = [play.granted(device) for device in range(4)]
+        for device, found in seen:
+            assert within(dict(found), old[device], new[device]), (play.devices[device], operation)
+        play.check()
+
+
+# --- one by one
+
+
+@pytest.fixture
+def play() -> Play:
+    """Return the VT-d board with a VM of four devices, whose guest has no manager yet."""
+    return Play("q35-vtd")
+
+
+def refusal(error: pytest.ExceptionInfo[ManagerError]) -> tuple[str, str]:
+    """Return the reason and rule of an error."""
+    return error.value.reason, error.value.finding.rule
+
+
+def test_the_guest_narrows_and_the_host_limits_whatever_comes_first(play: Play) -> None:
+    """What the guest asks for beyond the host's limit is not granted until the host gives it, and then is at once."""
+    play.start(0)
+    play.move(0, 0)
+    assert play.reach(0) == [{}]
+    far = GUEST + PAGES * GRANULE
+    play.grant(0, PAGES - 1, 2, 3, 0)
+    assert play.reach(0) == [{far - GRANULE: (HOST + (PAGES - 1) * GRANULE, RW)}]
+    play.vm.map(far, OTHER_HOST, GRANULE, Access.READ)
+    assert play.reach(0)[0][far] == (OTHER_HOST, Access.READ)
+    play.vm.map(far, OTHER_HOST, GRANULE, RW)
+    assert play.reach(0)[0][far] == (OTHER_HOST, RW)
+
+
+def test_withdrawal_by_the_host_takes_effect_at_once(play: Play) -> None:
+    """What the host takes away no device reaches any more, though the guest's manager is neither asked nor told."""
+    play.start(0)
+    play.move(0, 0)
+    play.grant(0, 0, 2, 3, 0)
+    play.vm.unmap(GUEST, GRANULE)
+    assert play.reach(0) == [{GUEST + GRANULE: (HOST + GRANULE, RW)}]
+    play.vm.map(GUEST, OTHER_HOST, GRANULE, RW)
+    assert play.reach(0)[0][GUEST] == (OTHER_HOST, RW)
+
+
+def test_a_device_is_denied_from_the_moment_its_guests_manager_comes(play: Play) -> None:
+    """Before, it has the host's limit; then nothing, until the guest grants it something."""
+    assert play.reach(0) == [play.given]
+    play.start(0)
+    assert [play.reach(device) for device in range(2)] == [[{}], [{}]]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_devices_are_denied_when_the_guests_manager_ends(play: Play, clean: bool) -> None:
+    """Stopped or dead, it leaves nothing open; the next one begins with nothing."""
+    play.prepare()
+    first = play.guest
+    assert first is not None
+    play.stop(clean)
+    assert [play.reach(device) for device in range(2)] == [[{}], [{}]]
+    with pytest.raises(ManagerError, match="the guest's manager has ended"):
+        play_late(first, play, clean=clean)
+    play.start(0)
+    play.move(0, 0)
+    assert play.reach(0) == [{}]
+
+
+def play_late(guest: GuestManager, play: Play, *, clean: bool) -> None:
+    """Let a manager that has ended ask for something all the same."""
+    if not clean:
+        guest.manager.map(play.client, play.objects[0], GUEST, 8 * GRANULE, RW)
+    client = guest.manager.attach("late")
+    guest.manager.add_device(client, guest.manager.create_object(client), play.names[1])
+
+
+def test_a_linux_guest_has_the_hosts_limit_only(play: Play) -> None:
+    """No manager starts there, and its devices keep reaching what the host gives."""
+    with pytest.raises(ManagerError, match="a Linux guest has no manager: its devices have the host's limit only") as e:
+        GuestManager(play.vm, Guest("linux"))
+    assert refusal(e) == ("ENOENT", "GUEST-LINUX")
+    assert play.reach(0) == [play.given]
+
+
+def test_a_guest_on_arm_without_a_usable_device_tree_library_says_exactly_that(play: Play) -> None:
+    """The guest's manager does not start, and says why; with the library, or on x86, it does."""
+    with pytest.raises(ManagerError) as caught:
+        GuestManager(play.vm, Guest("qnx", "arm", libfdt=False))
+    assert caught.value.finding.message == "a guest on ARM without a usable device-tree library"
+    assert refusal(caught) == ("ENOENT", "GUEST-NO-LIBFDT")
+    GuestManager(play.vm, Guest("qnx", "x86", libfdt=False)).stop()
+    GuestManager(play.vm, Guest("qnx", "arm"))
+
+
+def test_a_guest_of_a_vm_that_has_ended_finds_no_unit(play: Play) -> None:
+    """There is no virtual unit without a manager in the host, or after the VM."""
+    play.hypervisor.end("a")
+    with pytest.raises(ManagerError, match="there is no vdev smmu") as caught:
+        GuestManager(play.vm, Guest())
+    assert refusal(caught) == ("ENOENT", "GUEST-NO-VDEV")
+    alone = Hypervisor(None).start("b", [Ram(GUEST, GUEST, GRANULE)], [Passed("x", "d")], unity=True)
+    with pytest.raises(ManagerError, match="there is no vdev smmu"):
+        GuestManager(alone, Guest())
+
+
+def test_the_guest_sees_who_shares_an_id_by_its_own_names(play: Play) -> None:
+    """Devices that the board cannot tell apart the guest cannot tell apart either; each has bus 0."""
+    play.start(0)
+    assert play.guest is not None
+    members = play.guest.manager.survey.members
+    assert {name: member.sharers for name, member in members.items()} == {
+        "0000:00:01.0": (),
+        "0000:00:02.0": (),
+        "0000:00:03.0": ("0000:00:04.0",),
+        "0000:00:04.0": ("0000:00:03.0",),
+    }
+    with pytest.raises(ManagerError, match=r"it shares one with 0000:00:04\.0"):
+        play.guest.manager.add_device(play.client, play.objects[0], "0000:00:03.0")
+
+
+def dma(play: Play, identifier: int, address: int, kind: int = READ) -> None:
+    """Let a device of the VT-d board access memory."""
+    unit = play.machine.models["vtd@fed90000"]
+    assert isinstance(unit, RemappingUnit)
+    unit.translate(identifier, address, kind)
+
+
+def test_refused_accesses_come_to_the_guest_by_its_names_and_addresses(play: Play) -> None:
+    """The guest's manager has the device under the guest's name and the address as the guest granted it."""
+    play.prepare()
+    assert play.guest is not None
+    assert play.host is not None
+    monitor = play.host.attach("monitor")
+    play.host.watch(monitor, lambda: None)
+    play.guest.manager.watch(play.client, lambda: None)
+    found = []
+    for identifier, address, kind in ((0x18, GUEST + 7 * GRANULE, WRITE), (0x30, GUEST, READ), (0x100, 0x5000, READ)):
+        dma(play, identifier, address, kind)
+        found += play.host.poll()
+    assert [one.devices for one in found] == [
+        ("0000:00:03.0",),
+        ("0000:02:01.0", "0000:02:02.0"),
+        ("0000:01:00.0",),
+    ]
+    found = play.guest.manager.poll()
+    assert [(one.devices, one.refusal.unit, one.refusal.address, one.refusal.access) for one in found] == [
+        (("0000:00:01.0",), "vdev-smmu", GUEST + 7 * GRANULE, "write"),
+        (("0000:00:03.0", "0000:00:04.0"), "vdev-smmu", GUEST, "read"),
+    ]
+    assert found[0].object == play.objects[0]
+    assert play.guest.manager.read_incident(play.client) == found[0]
+    assert play.host.read_incident(monitor) is not None
+
+
+def test_the_guest_is_told_that_records_were_lost(play: Play) -> None:
+    """More than 64 incidents on the board before the guest asks: the guest's watchers read that some are missing."""
+    play.start(0)
+    assert play.guest is not None
+    assert play.host is not None
+    play.guest.manager.watch(play.client, lambda: None)
+    for _ in range(65):
+        dma(play, 0x18, GUEST)
+        play.host.poll()
+    assert len(play.guest.manager.poll()) == 64
+    told = play.guest.manager.read_incident(play.client)
+    assert told is not None
+    assert told.dropped
+    dma(play, 0x18, GUEST)
+    play.host.poll()
+    assert len(play.guest.manager.poll()) == 1
