@@ -10,15 +10,18 @@ guest could narrow that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..base import parse_pci_address
-from ..parsers.scenario import Passed, Ram
 from .errors import ManagerError, Reason
 from .incidents import Incident
 from .manager import Manager
 from .mappings import Access, Mappings, Segment
 from .ports import GRANULE
 from .virtual_machine import VirtualMachine
+
+if TYPE_CHECKING:
+    from ..parsers.scenario import Passed, Ram
 
 LETTERS = {"r": Access.READ, "w": Access.WRITE, "x": Access.EXEC}
 
@@ -202,7 +205,7 @@ class Hypervisor:
             unlike = [device for device in group if said[device] != one.dma]
             if unlike:
                 raise _no(
-                    "EINVAL", "VM-SHARED-DMA", "devices that share an ID reach the same, and not all are said to do DMA",
+                    "EINVAL", "VM-SHARED-DMA", "devices that share an ID reach the same, and d is said of some only",
                     one.device, found=f"it shares one with {', '.join(unlike)}", advice="say d of all, or n of all",
                 )  # fmt: skip
             found.setdefault(min(group), (group, one.dma == "d"))
@@ -234,10 +237,10 @@ def _guest_names(devices: Sequence[Passed]) -> dict[str, str]:
     """Return what the guest calls its devices, in the names of a topology; PCI functions without a place get one."""
     found: dict[str, str] = {}
     free = iter(range(1, 1 << 8))
-    fixed = {_named(one.guest) for one in devices if one.guest}
+    fixed = {guest_name(one.guest) for one in devices if one.guest}
     for one in devices:
         if one.guest:
-            found[one.device] = _named(one.guest)
+            found[one.device] = guest_name(one.guest)
         elif parse_pci_address(one.device) is not None:
             places = (f"0000:00:{slot & 0x1F:02x}.{slot >> 5:x}" for slot in free)
             found[one.device] = next((place for place in places if place not in fixed), one.device)
@@ -246,8 +249,8 @@ def _guest_names(devices: Sequence[Passed]) -> dict[str, str]:
     return found
 
 
-def _named(guest: str) -> str:
-    """Return a place in the guest as devices are named: `0:18.0` of the configuration's notation is decimal."""
+def guest_name(guest: str) -> str:
+    """Return a place as devices are named: `0:18.0`, bus, device and function in decimal, is `0000:00:12.0`."""
     bus, colon, rest = guest.partition(":")
     slot, dot, function = rest.partition(".")
     if colon and dot and all(part.isdecimal() and len(part) < 4 for part in (bus, slot, function)):  # noqa: PLR2004

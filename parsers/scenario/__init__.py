@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .records import Action, Architecture, Dma, Event, GuestKind, GuestObject, Passed, Ram, Scenario, Vm, Window
+from .reader import parse_scenario, read_scenario
+from .records import Action, Architecture, Event, GuestKind, GuestObject, Passed, Ram, Scenario, Vm, Window
 
 __all__ = [
     "Action",
     "Architecture",
-    "Dma",
     "Event",
     "GuestKind",
     "GuestObject",
@@ -16,4 +16,6 @@ __all__ = [
     "Scenario",
     "Vm",
     "Window",
+    "parse_scenario",
+    "read_scenario",
 ]

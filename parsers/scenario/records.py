@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...base import Finding, Origin
-
-Dma = Literal["d", "n", ""]
-"""What a `pass` line says of a device: it does DMA (`d`), it does none (`n`), or nothing."""
+from ..qvm import Dma
 
 GuestKind = Literal["qnx", "linux"]
 """What runs in a VM: a QNX guest can have a manager of its own, a Linux guest cannot."""
@@ -47,8 +45,9 @@ class Passed:
     """A device that is passed through to a VM.
 
     Attributes:
-        device: its name on the board.
-        dma: whether it does DMA; see `Dma`.
+        device: its name on the board, or its place as a qvm configuration names it: `pci:0:18.0`,
+            `pci:0x8086/0x1234`, `mem:0xe6ef0000`.
+        dma: whether it does DMA.
         guest: where the guest sees it: `0:5.0` (a PCI function; the bus is 0), `mem:0x1000`; empty: chosen for it.
     """
 

@@ -126,10 +126,8 @@ def test_a_unity_mapped_vm_starts_and_the_problem_is_reported(board: tuple[Machi
     """Without a manager, or with a device that it does not know; what it does know is confined all the same."""
     memory = [Ram(GUEST, GUEST, GRANULE)]
     vm = board[1].start("a", memory, passed(DISK, "0000:77:00.0"), unity=True)
-    assert vm.problems == [
-        "0000:77:00.0: no unit is known to control this device: no source names it; "
-        "give the board's tables, or name its unit in the configuration"
-    ]
+    (problem,) = vm.problems
+    assert problem.startswith("0000:77:00.0: no unit is known to control this device: no source names it")
     assert reach(board, DISK) == {GUEST: (GUEST, RW)}
     guest = GuestManager(vm, Guest())
     assert [name for name, _ in guest.manager.survey.unrestricted] == ["0000:00:02.0"]
@@ -219,7 +217,7 @@ def test_memory_without_sense_is_refused(board: tuple[Machine, Hypervisor], memo
     """Memory is whole pages, within 64 bits and what units take, once, and good for something."""
     error = refused(board[1], passed(DISK), memory)
     assert error.reason == "EINVAL"
-    assert error.finding.rule == rule or rule == "MANAGER-REQUEST"
+    assert error.finding.rule == rule
 
 
 def test_the_guest_sees_its_devices_where_it_is_told(board: tuple[Machine, Hypervisor]) -> None:
@@ -298,7 +296,7 @@ def test_a_device_with_grants_from_start_goes_to_no_vm() -> None:
     """No guest could narrow what the configuration grants."""
 
     def granting(builder: TopologyBuilder) -> None:
-        builder.grants.append(Grant("set", 0x1000, GRANULE, True, True, (DISK,), HERE))
+        builder.grants.append(Grant("set", 0x1000, GRANULE, read=True, write=True, devices=(DISK,), origin=HERE))
 
     board = hosted(small(build=granting))
     for dma in ("d", "n"):
