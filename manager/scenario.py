@@ -166,8 +166,9 @@ class Story:
             try:
                 devices.append(type(one)(device_named(self.topology, one.device), one.dma, one.guest))
             except ManagerError as error:
-                # What is on no board the manager does not know either: it is for the hypervisor to judge.
-                self._notes.append(str(error))
+                if error.reason != "ENOENT":
+                    raise
+                # What the board does not have the manager does not know either: the hypervisor judges.
                 devices.append(one)
         machine = self.hypervisor.start(vm.name, vm.memory, devices, unity=vm.unity)
         self._notes += [f"{problem}; the VM starts without protection from it" for problem in machine.problems]
@@ -279,7 +280,7 @@ def access(machine: Machine, place: Endpoint, address: int, *, write: bool) -> i
 def device_named(topology: Topology, place: str) -> str:
     """Return the name of a device that is given by its name, or by its place as a qvm configuration writes it.
 
-    Raises ManagerError (`ENOENT`): the board has no such device, or several.
+    Raises ManagerError: `ENOENT` the board has no such device, `EINVAL` it has several.
     """
     if place in topology.devices:
         return place
@@ -302,8 +303,12 @@ def device_named(topology: Topology, place: str) -> str:
     found = [name for name in found if name in topology.devices]
     if len(found) == 1:
         return found[0]
-    several = f"several are it: {', '.join(found)}" if found else "no source names it"
-    raise ManagerError("ENOENT", "SCENARIO-DEVICE", f"the board has no such device: {several}", printable(place))
+    if found:
+        raise ManagerError(
+            "EINVAL", "SCENARIO-DEVICE", "the board has several such devices", printable(place),
+            found=", ".join(found), advice="name the one that is meant",
+        )  # fmt: skip
+    raise ManagerError("ENOENT", "SCENARIO-DEVICE", "the board has no such device", printable(place))
 
 
 def _number(text: str, base: int) -> int | None:

@@ -187,7 +187,7 @@ class _Reader:
             return None
         if not host:
             host = f"{kind}:{guest}"
-        elif ":" not in host:
+        elif host.partition(":")[0] not in ("mem", "io", "pci"):
             host = f"{kind}:{host}"
         letters = _letters(flags)
         if "d" in letters and "n" in letters:
@@ -237,6 +237,6 @@ def _letters(flags: str) -> str:
         if letter in "+-":
             adding = letter == "+"
             continue
-        meant = {letter, *(MEMORY if letter == "m" else "")}
+        meant = set(MEMORY if letter == "m" else letter)
         held = held | meant if adding else held - meant
     return "".join(letter for letter in LETTERS if letter in held)

@@ -50,7 +50,7 @@ class Fields:
         choices = tuple(among)
         if value is None:
             if required:
-                self.wrong(key, "this is missing", "", " or ".join(choices) or "a text")
+                self.wrong(key, "this is missing", "", ", ".join(choices) or "a text")
         elif not isinstance(value, str) or (not value and required):
             self.wrong(key, "this is no text", _shown(value), "a text")
         elif choices and value not in choices:
@@ -154,7 +154,7 @@ class Fields:
 
 
 def _near(word: str, choices: Iterable[str]) -> str:
-    return next(iter(difflib.get_close_matches(word[:80], tuple(choices), 1)), "")
+    return next(iter(difflib.get_close_matches(word[:80], tuple(choices), 1, 0.7)), "")
 
 
 def _shown(value: object) -> str:

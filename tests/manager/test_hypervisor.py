@@ -210,7 +210,7 @@ def test_no_vm_is_given_the_memory_of_the_manager(board: tuple[Machine, Hypervis
         ([Ram(0, (1 << 64) - GRANULE, 2 * GRANULE)], "VM-MEMORY"),
         ([Ram(0, 0, GRANULE, "q")], "VM-MEMORY"),
         ([Ram(0, 0, 2 * GRANULE), Ram(GRANULE, 0x9000, GRANULE)], "VM-MEMORY"),
-        ([Ram(1 << 50, 0x9000, GRANULE)], "MANAGER-REQUEST"),
+        ([Ram(1 << 50, 0x9000, GRANULE)], "VTD-MAPPING"),
     ],
 )
 def test_memory_without_sense_is_refused(board: tuple[Machine, Hypervisor], memory: list[Ram], rule: str) -> None:
