@@ -18,6 +18,7 @@ from .incidents import Incident
 from .manager import Manager
 from .mappings import Access, Mappings, Segment
 from .ports import GRANULE
+from .survey import Member
 from .virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class Hypervisor:
         problems: list[str] = []
         groups = self._groups(name, passed, problems, unity=unity)
         for group, _ in groups:
-            for device in group:
-                self._require_confined(device, regions)
+            for member in group:
+                _require_confined(member, regions)
         machine = VirtualMachine(name, self.manager)
         machine.problems += problems
         machine.names = _guest_names(passed)
@@ -81,9 +82,10 @@ class Hypervisor:
             for region in regions if self.manager else ():
                 machine.map(region.guest, region.host, region.length, access_of(region.access))
             for group, dma in groups:
-                machine.claim(group)
+                names = tuple(member.device.name for member in group)
+                machine.claim(names)
                 if dma:
-                    machine.open(group)
+                    machine.open(names)
         except ManagerError:
             machine.end()
             raise
@@ -182,10 +184,10 @@ class Hypervisor:
 
     def _groups(
         self, name: str, devices: Sequence[Passed], problems: list[str], *, unity: bool
-    ) -> list[tuple[tuple[str, ...], bool]]:
+    ) -> list[tuple[tuple[Member, ...], bool]]:
         """Return the devices that units control, those that cannot be told apart together, and whether they do DMA."""
         said = {one.device: one.dma for one in devices}
-        found: dict[str, tuple[tuple[str, ...], bool]] = {}
+        found: dict[str, tuple[tuple[Member, ...], bool]] = {}
         for one in devices:
             try:
                 if self.manager is None:
@@ -196,41 +198,41 @@ class Hypervisor:
                     raise
                 problems.append(str(error))
                 continue
-            outside = [device for device in group if device not in said]
+            names = [member.device.name for member in group]
+            outside = [device for device in names if device not in said]
             if outside:
                 raise _no(
                     "EBUSY", "VM-SHARED-ID", f"devices that share an ID go to one VM, and {name} has not all",
                     one.device, found=f"it shares one with {', '.join(outside)}", advice="pass them through with it",
                 )  # fmt: skip
-            unlike = [device for device in group if said[device] != one.dma]
+            unlike = [device for device in names if said[device] != one.dma]
             if unlike:
                 raise _no(
                     "EINVAL", "VM-SHARED-DMA", "devices that share an ID reach the same, and d is said of some only",
                     one.device, found=f"it shares one with {', '.join(unlike)}", advice="say d of all, or n of all",
                 )  # fmt: skip
-            found.setdefault(min(group), (group, one.dma == "d"))
+            found.setdefault(min(names), (group, one.dma == "d"))
         return list(found.values())
 
-    def _require_confined(self, device: str, memory: Sequence[Ram]) -> None:
-        """Refuse a device that would reach more, or has to reach more, than the VM's memory."""
-        if self.manager is None:
-            return
-        member = self.manager.member(device)
-        if member.startup:
+
+def _require_confined(member: Member, memory: Sequence[Ram]) -> None:
+    """Refuse a device that would reach more, or has to reach more, than the VM's memory."""
+    device = member.device.name
+    if member.startup:
+        raise _no(
+            "EPERM", "VM-STARTUP-GRANT", "the configuration grants the device memory that no guest could narrow",
+            device, found=f"0x{member.startup[0].start:x}", advice="take the device's allow set out of it",
+        )  # fmt: skip
+    own = Mappings(Segment(one.guest, one.length, one.host, access_of(one.access)) for one in memory)
+    for region in member.reserved:
+        there = own.within(region.start, region.length)
+        same = all(part.physical - part.start == region.physical - region.start for part in there)
+        if not same or sum(part.length for part in there) != region.length:
             raise _no(
-                "EPERM", "VM-STARTUP-GRANT", "the configuration grants the device memory that no guest could narrow",
-                device, found=f"0x{member.startup[0].start:x}", advice="take the device's allow set out of it",
+                "EPERM", "VM-RESERVED", "the device must keep reaching reserved memory that the VM does not have",
+                device, found=f"0x{region.start:x}-0x{region.end - 1:x}",
+                advice="give the VM that memory at that address, if the firmware may lose it to the guest",
             )  # fmt: skip
-        own = Mappings(Segment(one.guest, one.length, one.host, access_of(one.access)) for one in memory)
-        for region in member.reserved:
-            there = own.within(region.start, region.length)
-            same = all(part.physical - part.start == region.physical - region.start for part in there)
-            if not same or sum(part.length for part in there) != region.length:
-                raise _no(
-                    "EPERM", "VM-RESERVED", "the device must keep reaching reserved memory that the VM does not have",
-                    device, found=f"0x{region.start:x}-0x{region.end - 1:x}",
-                    advice="give the VM that memory at that address, if the firmware may lose it to the guest",
-                )  # fmt: skip
 
 
 def _guest_names(devices: Sequence[Passed]) -> dict[str, str]:

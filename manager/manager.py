@@ -295,9 +295,9 @@ class Manager:
         """
         return self._member(name)
 
-    def group(self, name: str) -> tuple[str, ...]:
+    def group(self, name: str) -> tuple[Member, ...]:
         """Return a device and all that no unit can tell from it; raises as `member` does."""
-        return tuple(one.device.name for one in self._group(self._member(name)))
+        return tuple(self._group(self._member(name)))
 
     def object_of(self, name: str) -> SmmuObject | None:
         """Return the object that a device is in."""

@@ -192,12 +192,8 @@ class VirtualMachine:
         return view
 
     def destroy_view(self, view: View) -> None:
-        """Forget a view; devices that are still in it are denied."""
+        """Forget a view that no device is in."""
         self._views.remove(view)
-        for leader in self.groups:
-            place = self._host.object_of(leader)
-            if place is not None and place.number == view.number:
-                self.deny(leader)
         self._host.destroy_object(self._client, view.number)
 
     def refresh(self, view: View, start: int, length: int) -> None:

@@ -456,6 +456,21 @@ def test_refused_accesses_come_to_the_guest_by_its_names_and_addresses(play: Pla
     assert play.host.read_incident(monitor) is not None
 
 
+def test_refused_accesses_of_devices_without_dma_are_the_hosts_affair() -> None:
+    """The guest's manager does not know such a device; the host's has the incident, and the VM that it is of."""
+    machine, hypervisor = host("q35-vtd")
+    vm = hypervisor.start("a", [Ram(GUEST, HOST, GRANULE)], [Passed("0000:00:03.0", "n")])
+    guest = GuestManager(vm, Guest())
+    assert guest.manager.survey.members == {}
+    unit = machine.models["vtd@fed90000"]
+    assert isinstance(unit, RemappingUnit)
+    assert hypervisor.manager is not None
+    unit.translate(0x18, GUEST)
+    (incident,) = hypervisor.manager.poll()
+    assert hypervisor.machine_of(incident) is vm
+    assert guest.manager.poll() == []
+
+
 def test_the_guest_is_told_that_records_were_lost(play: Play) -> None:
     """More than 64 incidents on the board before the guest asks: the guest's watchers read that some are missing."""
     play.start(0)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from iommuman.base import Origin
+from iommuman.base import Finding, Origin
 from iommuman.iommu.errors import failure
 from iommuman.iommu.vtd.model import RemappingUnit
 from iommuman.manager import (
@@ -370,6 +370,20 @@ def test_a_change_that_fails_leaves_the_vm_as_it_was_or_denied(broken: bool) -> 
     if not broken:
         vm.unmap(GUEST, GRANULE)
         assert reach(board, DISK) == reach(board, OTHER) == {}
+
+
+def test_a_guests_manager_that_is_not_safe_to_start_leaves_its_devices_denied(
+    board: tuple[Machine, Hypervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lets the virtual unit go, so that another may come."""
+    vm = board[1].start("a", MEMORY, passed(DISK))
+    damaged = small(build=lambda builder: builder.findings.append(Finding("X", "error", HERE, "wrong")))
+    with monkeypatch.context() as patch:
+        patch.setattr("iommuman.manager.guest.guest_topology", lambda _: damaged)
+        with pytest.raises(ManagerError, match="it is not safe to start"):
+            GuestManager(vm, Guest())
+    assert reach(board, DISK) == {}
+    GuestManager(vm, Guest())
 
 
 def test_a_guest_whose_unit_fails_is_told(board: tuple[Machine, Hypervisor]) -> None:
