@@ -108,8 +108,9 @@ class Manager:
         startup = [member for member in self.survey.members.values() if member.startup]
         for member in startup:
             self._require_same_startup(member, startup)
-        self._startup = self._make_object(None, manual=False)
-        self._move(startup, self._startup)
+        if startup:
+            self._startup = self._make_object(None, manual=False)
+            self._move(startup, self._startup)
 
     def _require_same_startup(self, member: Member, startup: list[Member]) -> None:
         """Refuse to start when devices that share an ID are not granted the same memory."""
@@ -177,7 +178,7 @@ class Manager:
         another client's, or would be left out; `EINVAL`, `ENOSPC`, `EIO` from its unit.
         """
         target = self._object(client, number)
-        member = self._member(name)
+        member = self.member(name)
         members = self._group(member) if together else [member]
         for one in members:
             self._require_free(client, one)
@@ -192,7 +193,7 @@ class Manager:
 
         Raises ManagerError: `ENOENT` the client does not own it; `EBUSY` a device that shares its ID would stay.
         """
-        member = self._member(name)
+        member = self.member(name)
         place = self._places.get(name)
         if place is None or place.owner != client:
             raise ManagerError(
@@ -303,6 +304,22 @@ class Manager:
         """Return the object that a device is in."""
         return self._places.get(name)
 
+    def member(self, name: str) -> Member:
+        """Return the device of this name. Raises ManagerError (`ENOENT`): no unit is known to control it, and why."""
+        found = self.survey.members.get(name)
+        if found is not None:
+            return found
+        reasons = dict((*self.survey.unknown, *self.survey.unrestricted))
+        device = self.topology.devices.get(name)
+        silent = "no source names it" if device is None else "it sends nothing"
+        if device is not None and is_bridge(device):
+            silent = "it is a bridge, which passes requests on and sends none of its own"
+        reason = reasons.get(name, silent)
+        raise ManagerError(
+            "ENOENT", "MANAGER-NO-UNIT", f"no unit is known to control this device: {reason}", name,
+            advice="give the board's tables, or name its unit in the configuration",
+        )  # fmt: skip
+
     def stop(self) -> None:
         """Deny every device everything; clients and objects are gone."""
         self._startup = None
@@ -343,21 +360,6 @@ class Manager:
                 "EACCES", "MANAGER-ABILITY", "the client lacks an ability", one.name, found="smmu/" + ability,
                 advice="give it the ability in the access list",
             )  # fmt: skip
-
-    def _member(self, name: str) -> Member:
-        found = self.survey.members.get(name)
-        if found is not None:
-            return found
-        reasons = dict((*self.survey.unknown, *self.survey.unrestricted))
-        device = self.topology.devices.get(name)
-        silent = "no source names it" if device is None else "it sends nothing"
-        if device is not None and is_bridge(device):
-            silent = "it is a bridge, which passes requests on and sends none of its own"
-        reason = reasons.get(name, silent)
-        raise ManagerError(
-            "ENOENT", "MANAGER-NO-UNIT", f"no unit is known to control this device: {reason}", name,
-            advice="give the board's tables, or name its unit in the configuration",
-        )  # fmt: skip
 
     def _group(self, member: Member) -> list[Member]:
         """Return a device and all that share an ID with it, or with those, and so on."""
