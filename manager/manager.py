@@ -289,16 +289,9 @@ class Manager:
         """Tell whether a client is attached."""
         return client in self._clients
 
-    def member(self, name: str) -> Member:
-        """Return what is known of a device that a unit controls.
-
-        Raises ManagerError (`ENOENT`): no unit is known to control it, and why.
-        """
-        return self._member(name)
-
     def group(self, name: str) -> tuple[Member, ...]:
         """Return a device and all that no unit can tell from it; raises as `member` does."""
-        return tuple(self._group(self._member(name)))
+        return tuple(self._group(self.member(name)))
 
     def object_of(self, name: str) -> SmmuObject | None:
         """Return the object that a device is in."""

@@ -75,14 +75,16 @@ class Story:
         guests: managers of guests that run, by the name of the VM.
     """
 
-    def __init__(self, topology: Topology, scenario: Scenario, *, degraded: bool = False) -> None:
+    def __init__(
+        self, topology: Topology, scenario: Scenario, *, degraded: bool = False, machine: Machine | None = None
+    ) -> None:  # fmt: skip
         """Start the host's manager, if it has one; see `play`."""
         self.topology = topology
         self.scenario = scenario
         self.machine: Machine | None = None
         self.manager: Manager | None = None
         if scenario.manager:
-            self.machine = simulate(topology)
+            self.machine = machine or simulate(topology)
             self.manager = Manager(topology, self.machine.ports, self.machine.private, degraded=degraded)
         self.hypervisor = Hypervisor(self.manager)
         self._vms = {vm.name: vm for vm in scenario.vms}
@@ -230,7 +232,7 @@ class Story:
         at, end = event.address, event.address + event.length
         while at < end:
             size = min(end, at // GRANULE * GRANULE + GRANULE) - at
-            physical = access(self.machine, place, at, write=event.action == "write")
+            physical = _send(self.machine, place, at, write=event.action == "write")
             if physical is None:
                 return "denied", f"0x{at:x} is refused"
             if reached and sum(reached[-1]) == physical:
@@ -248,13 +250,16 @@ def _watching(manager: Manager, name: str) -> int:
     return client
 
 
-def play(topology: Topology, scenario: Scenario, *, degraded: bool = False) -> Story:
+def play(
+    topology: Topology, scenario: Scenario, *, degraded: bool = False, machine: Machine | None = None
+) -> Story:  # fmt: skip
     """Return the story of a scenario on a board: its steps are played as they are asked for.
 
     Args:
         topology: of the board; its units are simulated.
         scenario: what happens.
         degraded: see `Manager`.
+        machine: the simulated board, when it is to be another than `simulate` makes.
 
     Raises ManagerError: the scenario has errors, or the manager does not start on this board.
     """
@@ -262,14 +267,11 @@ def play(topology: Topology, scenario: Scenario, *, degraded: bool = False) -> S
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ManagerError("EINVAL", "SCENARIO-WRONG", f"the scenario is not to be played: {wrong[0]}{more}")
-    return Story(topology, scenario, degraded=degraded)
+    return Story(topology, scenario, degraded=degraded, machine=machine)
 
 
-def access(machine: Machine, place: Endpoint, address: int, *, write: bool) -> int | None:
-    """Let a simulated device access memory; returns the physical address, or None when its unit refuses.
-
-    What is refused the unit records, as hardware does.
-    """
+def _send(machine: Machine, place: Endpoint, address: int, *, write: bool) -> int | None:
+    """Let a device access memory; returns the physical address, or None when its unit refuses, which it records."""
     model = machine.models[place.unit]
     if isinstance(model, vtd.RemappingUnit):
         found = model.translate(place.identifier, address, vtd.WRITE if write else vtd.READ)

@@ -19,6 +19,7 @@ from iommuman.manager import (
     ManagerError,
     simulate,
 )
+from iommuman.manager.prove import prove
 from iommuman.parsers.scenario import Passed, Ram
 from iommuman.topology import Topology, load_topology
 
@@ -250,6 +251,19 @@ class Play:
             for found in self.reach(device):
                 assert found == self.granted(device), self.devices[device]
 
+    def check_everywhere(self) -> None:
+        """The same of every address there is: the tables are enumerated, also those of all other devices."""
+        assert self.host is not None
+        for proof in prove(self.machine, self.host):
+            assert proof.holds
+            found = {
+                one.start + at: (one.physical + at, one.access & RW)
+                for one in proof.reached
+                for at in range(0, one.length, GRANULE)
+            }
+            known = proof.device in self.devices
+            assert found == (self.granted(self.devices.index(proof.device)) if known else {}), proof.device
+
 
 @pytest.mark.parametrize("name", DEVICES)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -265,10 +279,11 @@ def test_a_device_reaches_what_host_and_guest_grant_and_never_a_page_more(
     for operation in operations:
         play.play(operation)
         play.check()
+    play.check_everywhere()
     assert play.host is not None
     play.host.stop()
     play.present = set()
-    play.check()
+    play.check_everywhere()
 
 
 def within(now: Reached, old: Reached, new: Reached) -> bool:
