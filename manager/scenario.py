@@ -320,6 +320,16 @@ def _number(text: str, base: int) -> int | None:
         return None
 
 
+def draw_step(step: Step) -> Iterator[str]:
+    """Yield the lines that show a step: what happened, what became of it, and who learned what."""
+    wrong = "" if step.as_expected else f" - EXPECTED {step.event.expect}"
+    reason = f": {step.reason}" if step.reason else ""
+    yield f"{step.text}: {step.result}{reason}{wrong}"
+    yield from (f"  note: {note}" for note in step.notes)
+    yield from (f"  incident: {incident}" for incident in step.incidents)
+    yield from (f"  {who} is told: {incident}" for who, incident in step.told)
+
+
 _WORDS: dict[Action, str] = {
     "start": "VM {vm} starts",
     "stop": "VM {vm} stops",

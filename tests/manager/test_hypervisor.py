@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from iommuman.base import Finding, Origin
 from iommuman.iommu.errors import failure
+from iommuman.iommu.smmuv3.model import Model, Transaction
 from iommuman.iommu.vtd.model import RemappingUnit
 from iommuman.manager import (
     GRANULE,
@@ -21,7 +22,7 @@ from iommuman.manager import (
     simulate,
 )
 from iommuman.parsers.scenario import Passed, Ram
-from iommuman.topology import Device, Grant, ReservedRegion, Topology, load_topology
+from iommuman.topology import Device, Grant, IdMap, ReservedRegion, Topology, load_topology
 from iommuman.topology.builder import TopologyBuilder
 
 from tests.conftest import BOARDS
@@ -182,6 +183,58 @@ def test_a_device_goes_to_one_vm_only(board: tuple[Machine, Hypervisor]) -> None
         board[1].start("a", other, [])
 
 
+def test_hosts_protect_vms_from_each_other(board: tuple[Machine, Hypervisor]) -> None:
+    """At the same guest-physical addresses the devices of two VMs reach each their own memory, and no other."""
+    board[1].start("a", MEMORY, passed(DISK))
+    board[1].start("b", [Ram(GUEST, HOST + 2 * GRANULE, GRANULE)], passed(OTHER))
+    assert reach(board, DISK) == GIVEN
+    assert reach(board, OTHER) == {GUEST: (HOST + 2 * GRANULE, RW)}
+    board[1].end("a")
+    assert (reach(board, DISK), reach(board, OTHER)) == ({}, {GUEST: (HOST + 2 * GRANULE, RW)})
+
+
+def test_grants_that_come_after_start_hold_at_once(board: tuple[Machine, Hypervisor]) -> None:
+    """Memory that the host gives a running VM is reached, and what it takes away is not."""
+    vm = board[1].start("a", [], passed(DISK))
+    assert reach(board, DISK) == {}
+    vm.map(GUEST, HOST, 2 * GRANULE, RW)
+    assert reach(board, DISK) == GIVEN
+    vm.unmap(GUEST, GRANULE)
+    assert reach(board, DISK) == {GUEST + GRANULE: (HOST + GRANULE, RW)}
+
+
+def test_where_an_arm_board_cannot_tell_pci_functions_apart_isolation_and_reports_are_per_vm() -> None:
+    """All functions behind a root complex have one stream: they go to one VM, and no fault is pinned on one of them."""
+
+    def one_stream(builder: TopologyBuilder) -> None:
+        builder.maps[:] = [IdMap("pci:0000", "smmuv3@fed90000", 0, 0x10000, 0x40, HERE, "test", single=True)]
+
+    board = hosted(small(kind="smmuv3", build=one_stream))
+    error = refused(board[1], passed(DISK))
+    assert (error.reason, error.finding.found) == ("EBUSY", f"it shares one with {OTHER}")
+    vm = board[1].start("a", MEMORY, passed(DISK, OTHER))
+    assert reach(board, DISK) == reach(board, OTHER) == GIVEN
+    model = board[0].models["smmuv3@fed90000"]
+    assert isinstance(model, Model)
+    assert board[1].manager is not None
+    board[1].manager.poll()  # what asking for reach has left
+    model.access(Transaction(0x40, 0x5000))
+    (incident,) = board[1].manager.poll()
+    assert incident.devices == (DISK, OTHER)
+    assert str(incident).startswith(f"{DISK} or {OTHER} (ID 0x40 of smmuv3@fed90000): read of 0x5000 refused")
+    assert board[1].machine_of(incident) is vm
+
+
+def test_vtd_does_not_see_mmio_devices() -> None:
+    """Such a device is passed through to no VM, but to one that is unity-mapped, and that is told."""
+    board = hosted(small(Device("mem:e6ef0000", "mmio", HERE, base=0xE6EF0000)))
+    error = refused(board[1], passed("mem:e6ef0000"))
+    assert (error.reason, error.finding.rule) == ("ENOENT", "MANAGER-NO-UNIT")
+    assert "no source names an IOMMU for it" in str(error)
+    vm = board[1].start("u", [Ram(GUEST, GUEST, GRANULE)], passed("mem:e6ef0000"), unity=True)
+    assert len(vm.problems) == 1
+
+
 def test_vms_have_no_memory_in_common_unless_both_say_so(board: tuple[Machine, Hypervisor]) -> None:
     """Memory of another VM is refused; shared memory has to be said on both sides."""
     board[1].start("a", [Ram(GUEST, HOST, GRANULE), Ram(0, 0x300000000, GRANULE, shared=True)], passed(DISK))
@@ -309,8 +362,6 @@ def test_a_device_of_the_platform_is_passed_by_its_registers() -> None:
     """A device that is no PCI function keeps its name in the guest, or has the address that it is given there."""
 
     def platform(builder: TopologyBuilder) -> None:
-        from iommuman.topology import IdMap
-
         name = builder.device(Device("mem:e6ef0000", "mmio", HERE))
         builder.maps.append(IdMap(name, "smmuv3@fed90000", 0, 1, 0x40, HERE, "test", single=True))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from iommuman.base import Origin
 from iommuman.manager import ManagerError
 from iommuman.manager.scenario import Step, Story, device_named, play
 from iommuman.parsers.scenario import parse_scenario, read_scenario
+from iommuman.parsers.scenario.reader import ACTIONS
 from iommuman.topology import Device, Topology, load_topology
 
-from tests.conftest import BOARDS, FIXTURES
+from tests.conftest import BOARDS, FIXTURES, ROOT
 from tests.manager.test_manager import small
 
 VTD, SMMU = "q35-vtd", "virt-smmuv3-acpi"
@@ -181,3 +184,16 @@ def test_an_ambiguous_device_keeps_its_vm_from_starting() -> None:
     text = '[[vm]]\nname = "a"\nunity = true\ndevices = [{ device = "pci:0x1b36/0x10", dma = "d" }]\n'
     (step,) = story(text)
     assert (step.result, "several such devices" in step.reason) == ("refused", True)
+
+
+def test_the_example_of_the_documentation_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python example runs as it stands, and the documentation names every key and action there is."""
+    text = (ROOT / "docs" / "scenario.md").read_text()
+    monkeypatch.chdir(ROOT)
+    run: Callable[[str, dict[str, object]], None] = exec
+    run(text.partition("```python\n")[2].partition("```")[0], {})
+    assert "VM cluster starts: done" in capsys.readouterr().out
+    for word in (*ACTIONS, *(key for keys in ACTIONS.values() for key in keys), "ram_host", "libfdt", "shared"):
+        assert word in text
