@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..base import parse_pci_address
+from ..base import RangeSet, parse_pci_address
 from .errors import ManagerError, Reason
 from .incidents import Incident
 from .manager import Manager
 from .mappings import Access, Mappings, Segment
-from .ports import GRANULE
 from .survey import Member
-from .virtual_machine import VirtualMachine
+from .virtual_machine import VirtualMachine, require_pages
 
 if TYPE_CHECKING:
     from ..parsers.scenario import Passed, Ram
@@ -47,7 +46,8 @@ class Hypervisor:
         """Run no VM as yet."""
         self.manager = manager
         self.machines: dict[str, VirtualMachine] = {}
-        self._memory: dict[str, tuple[Ram, ...]] = {}
+        self._memory: dict[str, Mappings] = {}
+        self._shared: dict[str, RangeSet] = {}
 
     def start(
         self, name: str, memory: Iterable[Ram], devices: Iterable[Passed], *, unity: bool = False
@@ -68,13 +68,15 @@ class Hypervisor:
         self._forget_the_dead()
         regions, passed = tuple(memory), tuple(devices)
         self._require_sense(name, regions, passed, unity=unity)
-        self._require_own_memory(name, regions)
+        for region in regions:
+            self._require_own_memory(name, region)
         problems: list[str] = []
         groups = self._groups(name, passed, problems, unity=unity)
         for group, _ in groups:
             for member in group:
                 _require_confined(member, regions)
         machine = VirtualMachine(name, self.manager)
+        machine.unity = unity
         machine.problems += problems
         machine.names = _guest_names(passed)
         machine.denied = frozenset(one.device for one in passed if one.dma == "n")
@@ -90,8 +92,31 @@ class Hypervisor:
             machine.end()
             raise
         self.machines[name] = machine
-        self._memory[name] = regions
+        self._memory[name] = Mappings()
+        self._shared[name] = RangeSet()
+        for region in regions:
+            self._note(name, region)
         return machine
+
+    def give(self, name: str, memory: Ram) -> None:
+        """Give a running VM memory, in place of what was there; raises ManagerError as `start` does."""
+        machine = self.machine(name)
+        self._require_region(name, memory, unity=machine.unity)
+        self._require_own_memory(name, memory)
+        if self.manager is not None:
+            machine.map(memory.guest, memory.host, memory.length, access_of(memory.access))
+        self._note(name, memory)
+
+    def take(self, name: str, guest: int, length: int) -> None:
+        """Take guest-physical memory from a running VM: when this returns none of its devices reaches it.
+
+        Raises ManagerError: `ENOENT` no such VM runs, `EINVAL` the memory is no whole pages, `EIO` a unit failed.
+        """
+        machine = self.machine(name)
+        require_pages(name, guest, 0, length)
+        if self.manager is not None:
+            machine.unmap(guest, length)
+        self._memory[name].remove(guest, length)
 
     def end(self, name: str) -> None:
         """End a VM, or note that it has died: its devices are denied, and may go to another.
@@ -99,7 +124,7 @@ class Hypervisor:
         Raises ManagerError (`ENOENT`): no such VM runs.
         """
         self.machine(name).end()
-        del self.machines[name], self._memory[name]
+        self._forget_the_dead()
 
     def machine(self, name: str) -> VirtualMachine:
         """Return the VM that runs under a name; raises ManagerError (`ENOENT`) when none does."""
@@ -116,7 +141,15 @@ class Hypervisor:
     def _forget_the_dead(self) -> None:
         """Strike VMs that ended themselves, or whose manager has stopped: they have nothing any more."""
         for name in [name for name, one in self.machines.items() if not one.alive]:
-            del self.machines[name], self._memory[name]
+            del self.machines[name], self._memory[name], self._shared[name]
+
+    def _note(self, name: str, region: Ram) -> None:
+        """Note what memory is a VM's."""
+        self._memory[name].put(Segment(region.guest, region.length, region.host, Access.READ))
+        if region.shared:
+            self._shared[name].add(region.host, region.length)
+        else:
+            self._shared[name].remove(region.host, region.length)
 
     # --- What must be so before a VM starts
 
@@ -125,23 +158,24 @@ class Hypervisor:
             raise _no("EBUSY", "VM-RUNNING", "a VM of this name runs", name)
         guest = Mappings()
         for region in memory:
-            at = f"0x{region.guest:x}"
-            numbers = (region.guest, region.host, region.length)
-            if region.length <= 0 or min(numbers) < 0 or any(number % GRANULE for number in numbers):
-                raise _no("EINVAL", "VM-MEMORY", "memory of a VM is whole pages of 4 KiB", name, found=at)
-            if max(region.guest, region.host) + region.length > 1 << 64:
-                raise _no("EINVAL", "VM-MEMORY", "memory of a VM ends beyond 64 bits", name, found=at)
-            if not access_of(region.access):
-                raise _no("EINVAL", "VM-MEMORY", "memory of a VM has none of r, w, x", name, found=at)
+            self._require_region(name, region, unity=unity)
             if guest.within(region.guest, region.length):
+                at = f"0x{region.guest:x}"
                 raise _no("EINVAL", "VM-MEMORY", "guest-physical memory is there twice", name, found=at)
-            if unity and region.guest != region.host:
-                raise _no(
-                    "EINVAL", "VM-NOT-UNITY", "the VM is said to be unity-mapped and this memory is elsewhere", name,
-                    found=f"guest {at} at host 0x{region.host:x}",
-                )  # fmt: skip
             guest.put(Segment(region.guest, region.length, region.host, Access.READ))
         self._require_devices_said(name, devices)
+
+    @staticmethod
+    def _require_region(name: str, region: Ram, *, unity: bool) -> None:
+        require_pages(name, region.guest, region.host, region.length)
+        at = f"0x{region.guest:x}"
+        if not access_of(region.access):
+            raise _no("EINVAL", "VM-MEMORY", "memory of a VM has none of r, w, x", name, found=at)
+        if unity and region.guest != region.host:
+            raise _no(
+                "EINVAL", "VM-NOT-UNITY", "the VM is said to be unity-mapped and this memory is elsewhere", name,
+                found=f"guest {at} at host 0x{region.host:x}",
+            )  # fmt: skip
 
     def _require_devices_said(self, name: str, devices: Sequence[Passed]) -> None:
         seen: dict[str, str] = {}
@@ -171,16 +205,16 @@ class Hypervisor:
                 raise _no("EINVAL", "VM-GUEST-TWICE", f"the guest sees {taken[guest]} there", device, found=guest)
             taken[guest] = device
 
-    def _require_own_memory(self, name: str, memory: Sequence[Ram]) -> None:
-        for other, regions in self._memory.items():
-            for theirs in regions:
-                for ours in memory:
-                    apart = ours.host + ours.length <= theirs.host or theirs.host + theirs.length <= ours.host
-                    if not apart and not (ours.shared and theirs.shared):
-                        raise _no(
-                            "EPERM", "VM-MEMORY-TAKEN", f"host-physical memory is VM {other}'s as well", name,
-                            found=f"0x{max(ours.host, theirs.host):x}", advice="say shared in both, if it is meant",
-                        )  # fmt: skip
+    def _require_own_memory(self, name: str, region: Ram) -> None:
+        """Refuse host-physical memory that another VM has, unless both say that it is shared."""
+        for other, theirs in self._memory.items():
+            for one in theirs if other != name else ():
+                low, high = max(region.host, one.physical), min(region.host + region.length, one.physical + one.length)
+                if low < high and not (region.shared and self._shared[other].covers(low, high - low)):
+                    raise _no(
+                        "EPERM", "VM-MEMORY-TAKEN", f"host-physical memory is VM {other}'s as well", name,
+                        found=f"0x{low:x}", advice="say shared in both, if it is meant",
+                    )  # fmt: skip
 
     def _groups(
         self, name: str, devices: Sequence[Passed], problems: list[str], *, unity: bool
@@ -226,7 +260,11 @@ def _require_confined(member: Member, memory: Sequence[Ram]) -> None:
     own = Mappings(Segment(one.guest, one.length, one.host, access_of(one.access)) for one in memory)
     for region in member.reserved:
         there = own.within(region.start, region.length)
-        same = all(part.physical - part.start == region.physical - region.start for part in there)
+        same = all(
+            part.physical - part.start == region.physical - region.start
+            and part.access & region.access == region.access
+            for part in there
+        )
         if not same or sum(part.length for part in there) != region.length:
             raise _no(
                 "EPERM", "VM-RESERVED", "the device must keep reaching reserved memory that the VM does not have",

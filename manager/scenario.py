@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ..base import Origin, format_pci_address, printable
 from ..iommu.smmuv3 import model as smmuv3
 from ..iommu.vtd import model as vtd
-from ..parsers.scenario import Action, Event, GuestObject, Scenario, Vm
+from ..parsers.scenario import Action, Event, GuestObject, Ram, Scenario, Vm
 from .errors import ManagerError
 from .guest import Guest, GuestManager
 from .hypervisor import Hypervisor, access_of, guest_name
@@ -145,10 +145,10 @@ class Story:
             case "stop" | "kill":
                 self._end(name, clean=event.action == "stop")
             case "map":
-                at = event.address if event.target is None else event.target
-                self.hypervisor.machine(name).map(event.address, at, event.length, access_of(event.access))
+                host = event.address if event.target is None else event.target
+                self.hypervisor.give(name, Ram(event.address, host, event.length, event.access))
             case "unmap":
-                self.hypervisor.machine(name).unmap(event.address, event.length)
+                self.hypervisor.take(name, event.address, event.length)
             case "withdraw":
                 gone = self.hypervisor.machine(name).withdraw(device_named(self.topology, event.device))
                 return "gone: " + ", ".join(gone)

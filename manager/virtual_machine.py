@@ -14,9 +14,21 @@ from .errors import ManagerError
 from .incidents import Incident
 from .manager import Manager
 from .mappings import Access, Mappings, Segment, differing
+from .ports import GRANULE
 
 EVERYTHING = Segment(0, 1 << 64, 0, Access.READ | Access.WRITE | Access.EXEC)
 """The wish of a guest that narrows nothing."""
+
+
+def require_pages(name: str, guest: int, host: int, length: int) -> None:
+    """Refuse memory that is no whole pages: rounding it would give a VM more than it was granted."""
+    if length <= 0 or min(guest, host) < 0 or any(number % GRANULE for number in (guest, host, length)):
+        what = "is whole pages of 4 KiB"
+    elif max(guest, host) + length > 1 << 64:
+        what = "lies within 64 bits"
+    else:
+        return
+    raise ManagerError("EINVAL", "VM-MEMORY", f"memory of a VM {what}", name, found=f"0x{max(guest, 0):x}")
 
 
 class View:
@@ -63,6 +75,7 @@ class VirtualMachine:
     Attributes:
         name: of the VM.
         manager: the host's; None when there is none (then nothing here can be called but `alive`).
+        unity: its guest-physical addresses are host-physical ones.
         problems: what is wrong with it although it runs.
         memory: what its devices may reach: guest-physical to host-physical.
         groups: its devices that do DMA and that units control: those that no unit can tell apart are one group,
@@ -76,6 +89,7 @@ class VirtualMachine:
         """Attach to the manager, with nothing to reach."""
         self.name = name
         self.manager = manager
+        self.unity = False
         self.problems: list[str] = []
         self.memory = Mappings()
         self.groups: dict[str, tuple[str, ...]] = {}
@@ -148,10 +162,12 @@ class VirtualMachine:
 
         Raises ManagerError as `Manager.map` does, with nothing changed.
         """
+        require_pages(self.name, guest, host, length)
         self._change(guest, length, Segment(guest, length, host, access))
 
     def unmap(self, guest: int, length: int) -> None:
         """Take memory away: when this returns, no device of the VM reaches it, whatever the guest grants."""
+        require_pages(self.name, guest, 0, length)
         self._change(guest, length, None)
 
     def _change(self, start: int, length: int, new: Segment | None) -> None:

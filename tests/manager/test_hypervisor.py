@@ -245,6 +245,40 @@ def test_vms_have_no_memory_in_common_unless_both_say_so(board: tuple[Machine, H
     assert reach(board, OTHER) == {0: (0x300000000, RW)}
 
 
+def test_memory_that_is_given_later_is_held_to_the_same_rules(board: tuple[Machine, Hypervisor]) -> None:
+    """Whole pages, no other VM's, and where a unity-mapped VM says; what a VM gave back another may have."""
+    hypervisor = board[1]
+    hypervisor.start("a", MEMORY, passed(DISK))
+    hypervisor.start("u", [], passed(OTHER), unity=True)
+    for memory, rule in (
+        (Ram(HOST, HOST, GRANULE), "VM-MEMORY-TAKEN"),
+        (Ram(0, 0x1000, GRANULE), "VM-NOT-UNITY"),
+        (Ram(0x1000, 0x1000, 100), "VM-MEMORY"),
+        (Ram(0x1000, 0x1000, GRANULE, ""), "VM-MEMORY"),
+        (Ram(0xFED90000, 0xFED90000, GRANULE), "MANAGER-PRIVATE"),
+    ):
+        with pytest.raises(ManagerError) as caught:
+            hypervisor.give("u", memory)
+        assert caught.value.finding.rule == rule
+    assert reach(board, OTHER) == {}
+    hypervisor.take("a", GUEST, GRANULE)
+    hypervisor.give("u", Ram(HOST, HOST, GRANULE))
+    assert reach(board, OTHER) == {HOST: (HOST, RW)}
+    with pytest.raises(ManagerError, match="memory is VM u's as well"):
+        hypervisor.give("a", Ram(GUEST, HOST, GRANULE))
+    vm = hypervisor.machine("a")
+    with pytest.raises(ManagerError, match="memory of a VM is whole pages"):
+        vm.map(GUEST, HOST + 1, GRANULE, RW)
+    with pytest.raises(ManagerError, match="memory of a VM is whole pages"):
+        vm.unmap(GUEST + 1, GRANULE)
+    assert reach(board, DISK) == {GUEST + GRANULE: (HOST + GRANULE, RW)}
+    alone = Hypervisor(None)
+    alone.start("u", [], passed(DISK), unity=True)
+    alone.give("u", Ram(0, 0, GRANULE, shared=True))
+    alone.start("v", [Ram(0, 0, GRANULE, shared=True)], [])
+    alone.take("u", 0, GRANULE)
+
+
 def test_no_vm_is_given_the_memory_of_the_manager(board: tuple[Machine, Hypervisor]) -> None:
     """Registers of a unit are refused, and nothing stays mapped."""
     error = refused(board[1], passed(DISK), [*MEMORY, Ram(0, 0xFED90000, GRANULE)])
@@ -331,7 +365,7 @@ def reserving(builder: TopologyBuilder) -> None:
 def test_reserved_memory_is_the_vms_to_map_or_the_device_is_refused() -> None:
     """A VM is never given reserved memory that nobody granted it; with that memory, the guest's manager keeps it."""
     board = hosted(small(build=reserving))
-    for wrong in ([], [Ram(0x80000000, HOST + 0x8000, GRANULE)]):
+    for wrong in ([], [Ram(0x80000000, HOST + 0x8000, GRANULE)], [Ram(0x80000000, 0x80000000, GRANULE, "r")]):
         error = refused(board[1], passed(DISK), [*MEMORY, *wrong])
         assert (error.reason, error.finding.rule) == ("EPERM", "VM-RESERVED")
         assert error.finding.found == "0x80000000-0x80000fff"
