@@ -200,6 +200,8 @@ class _Reader:
         expect = fields.text("expect", ("allowed", "denied") if dma else ("done", "refused"))
         if dma and size is not None and not 1 <= size <= 1 << 16:
             fields.wrong("size", "an access has 1 byte to 64 KiB", hex(size), "a size from 1 to 65536")
+        elif (address or 0) + (size or 0) > 1 << 64:
+            fields.wrong("size", "this ends beyond 64 bits of address", hex(size or 0), "a range within 64 bits")
         if len(self.findings) > before:
             return None
         return Event(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from iommuman.base import Origin
 from iommuman.manager import ManagerError
+from iommuman.manager.prove import prove
 from iommuman.manager.scenario import Step, Story, device_named, play
-from iommuman.parsers.scenario import parse_scenario, read_scenario
+from iommuman.parsers.scenario import Event, parse_scenario, read_scenario
 from iommuman.parsers.scenario.reader import ACTIONS
 from iommuman.topology import Device, Topology, load_topology
 
@@ -29,6 +33,9 @@ objects = [{ name = "o", devices = ["0:1.0"], memory = [{ address = 0x40000000, 
 def board(name: str) -> Topology:
     """Return a captured board."""
     return load_topology([str(BOARDS / name)])
+
+
+VTD_BOARD = board(VTD)
 
 
 def story(text: str, name: str = VTD) -> Story:
@@ -197,3 +204,30 @@ def test_the_example_of_the_documentation_runs(
     assert "VM cluster starts: done" in capsys.readouterr().out
     for word in (*ACTIONS, *(key for keys in ACTIONS.values() for key in keys), "ram_host", "libfdt", "shared"):
         assert word in text
+
+
+EVENTS = st.builds(
+    Event,
+    st.sampled_from(list(ACTIONS)),
+    st.just(Origin("s")),
+    st.sampled_from(["cluster", "media"]),
+    st.sampled_from(["0000:00:03.0", "0000:02:01.0", "0000:00:09.0", "0:5.0", "0:1.0", "mem:0x1000", "ioapic:0"]),
+    st.just("disk"),
+    st.sampled_from([0, 0x40000000, 0x40100000, 0x40100800, 0x140000000, (1 << 64) - 4096, (1 << 64) - 1]),
+    st.sampled_from([None, 0x40100000, 0x140000000, 0xFED90000, (1 << 64) - 4096]),
+    st.sampled_from([1, 4096, 65536]),
+    st.sampled_from(["r", "w", "rw", "x"]),
+)
+
+
+@settings(max_examples=80)
+@given(st.booleans(), st.lists(EVENTS, min_size=1, max_size=10))
+def test_events_in_any_order_are_done_or_refused(begun: bool, events: list[Event]) -> None:
+    """None of them makes the story fail, and whatever became of them, reach is what was granted."""
+    scenario = read_scenario(str(FIXTURES / "scenarios" / "two-vms.toml"))
+    first = [Event(action, Origin("s"), "cluster") for action in ("start", "guest-start")] if begun else []
+    told = play(VTD_BOARD, replace(scenario, events=(*first, *events)))
+    assert len(list(told)) == len(first) + len(events)
+    assert told.machine is not None
+    assert told.manager is not None
+    assert all(proof.holds for proof in prove(told.machine, told.manager))

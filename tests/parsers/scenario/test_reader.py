@@ -139,6 +139,8 @@ def test_all_events_are_read() -> None:
          "this is none of the words", "done, refused", ""),
         ('[[event]]\ndo = "read"\ndevice = "d"\naddress = 0\nsize = 0', "event[0].size",
          "an access has 1 byte to 64 KiB", "a size from 1 to 65536", ""),
+        ('[[event]]\ndo = "read"\ndevice = "d"\naddress = "0xffffffffffffffff"\nsize = 2', "event[0].size",
+         "this ends beyond 64 bits of address", "a range within 64 bits", ""),
         (VM + '[[event]]\ndo = "start"\nvm = "a"\ndevices = 1', "event[0].devices", "there is no such key",
          "one of do, vm, expect", ""),
     ],
