@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from .errors import ManagerError
+from .guest import Guest, GuestManager
+from .hypervisor import Hypervisor
 from .incidents import Incident
 from .machine import Machine, simulate
 from .manager import Ability, Granted, Manager
 from .mappings import Access, Mappings, Segment
 from .ports import GRANULE, Port, Refusal
 from .survey import Endpoint, Member, Survey
+from .virtual_machine import VirtualMachine
 
 __all__ = [
     "GRANULE",
@@ -16,6 +19,9 @@ __all__ = [
     "Access",
     "Endpoint",
     "Granted",
+    "Guest",
+    "GuestManager",
+    "Hypervisor",
     "Incident",
     "Machine",
     "Manager",
@@ -26,5 +32,6 @@ __all__ = [
     "Refusal",
     "Segment",
     "Survey",
+    "VirtualMachine",
     "simulate",
 ]

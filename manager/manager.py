@@ -285,6 +285,14 @@ class Manager:
 
     # --- What is so
 
+    def has_client(self, client: int) -> bool:
+        """Tell whether a client is attached."""
+        return client in self._clients
+
+    def group(self, name: str) -> tuple[Member, ...]:
+        """Return a device and all that no unit can tell from it; raises as `member` does."""
+        return tuple(self._group(self.member(name)))
+
     def object_of(self, name: str) -> SmmuObject | None:
         """Return the object that a device is in."""
         return self._places.get(name)
