@@ -257,7 +257,7 @@ def _finish(topology: Topology, begun: Route, start: str, first: IdMap) -> Route
 
 def _msi_hops(topology: Topology, start: str, number: int | None) -> tuple[Hop, ...]:
     """Walk from a root or device to an MSI controller."""
-    hops = []
+    hops: list[Hop] = []
     place, identifier = start, number
     seen = set()
     while (place, identifier) not in seen and len(hops) < MOST_HOPS:
