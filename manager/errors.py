@@ -7,13 +7,14 @@ from typing import Literal
 
 from ..base import Finding, IommumanError, Origin
 
-Reason = Literal["EACCES", "EBUSY", "EINVAL", "EIO", "ENOENT", "ENOSPC", "EPERM"]
+Reason = Literal["EACCES", "EBUSY", "EDQUOT", "EINVAL", "EIO", "ENOENT", "ENOSPC", "ENOTCONN", "EPERM", "EPROTO"]
 """Names of errno values, as libsmmu's calls set them.
 
 `ENOENT`: no unit is known to control the device, or the caller does not own it. `EBUSY`: another client owns it, or
 devices that share its ID are not granted with it. `EPERM`: the memory is the manager's own. `EACCES`: the client lacks
 the ability. `ENOSPC`: the hardware has no more domains, stream IDs or table memory. `EIO`: a unit did not do what it
-was told; its devices are denied everything then. `EINVAL`: the request makes no sense.
+was told; its devices are denied everything then. `EINVAL`: the request makes no sense. `EDQUOT`: the client has as much
+as one client may have. `EPROTO`: a message that is not one of the protocol. `ENOTCONN`: the service is not there.
 """
 
 
