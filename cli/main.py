@@ -15,6 +15,8 @@ COMMANDS = {
     "dump": "show a board's IOMMU topology",
     "who": "tell which IOMMU controls a device and by which ID, or who sends an ID",
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
+    "run": "serve clients with a board's IOMMUs, as smmuman does, on a simulated board",
+    "client": "be a client of 'iommuman run': grant devices memory, watch what is refused",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }
 """Sub-commands with their help; each is a module here with `configure(parser)` and `run(arguments)`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .calls import ANY, Added, HeldObject, MmioId, NamedId, PciId, Verdict
+from .client import Client
 from .errors import ManagerError
 from .incidents import Incident
 from .machine import Machine, simulate
@@ -11,20 +13,28 @@ from .ports import GRANULE, Port, Refusal
 from .survey import Endpoint, Member, Survey
 
 __all__ = [
+    "ANY",
     "GRANULE",
     "Ability",
     "Access",
+    "Added",
+    "Client",
     "Endpoint",
     "Granted",
+    "HeldObject",
     "Incident",
     "Machine",
     "Manager",
     "ManagerError",
     "Mappings",
     "Member",
+    "MmioId",
+    "NamedId",
+    "PciId",
     "Port",
     "Refusal",
     "Segment",
     "Survey",
+    "Verdict",
     "simulate",
 ]

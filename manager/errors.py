@@ -31,3 +31,24 @@ class ManagerError(IommumanError):
         super().__init__(Finding(rule, "error", Origin("", part), message, **details))
         self.reason: Reason = reason
         self.errno: int = getattr(errno, reason)
+
+
+def senseless(found: str) -> ManagerError:
+    """Return the error for a request that makes no sense."""
+    return ManagerError("EINVAL", "MANAGER-REQUEST", "the request makes no sense", found=found)
+
+
+def shared(name: str, others: list[str], advice: str) -> ManagerError:
+    """Return the error for a device that shares an ID with others which are left out, or stay."""
+    return ManagerError(
+        "EBUSY", "MANAGER-SHARED", "devices that share an ID can be granted together only", name,
+        found=f"it shares one with {', '.join(others)}", advice=advice,
+    )  # fmt: skip
+
+
+def unsafe(part: str, message: str) -> ManagerError:
+    """Return the error for a start that is not safe."""
+    return ManagerError(
+        "EINVAL", "MANAGER-UNSAFE", f"it is not safe to start: {message}", part,
+        advice="mend the sources or say it in the configuration; --degraded starts all the same, and protects less",
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Literal
 from ..base import RangeSet
 from ..iommu import IommuError
 from ..topology import Topology
-from .errors import ManagerError
+from .errors import ManagerError, senseless, shared, unsafe
 from .incidents import Inbox, Incident
 from .mappings import Access, Segment
 from .objects import SmmuObject, refused
@@ -98,12 +98,12 @@ class Manager:
         """Refuse to start while anything is unknown, contradictory or cannot be programmed."""
         for unit in self.topology.iommus.values():
             if unit.enabled and unit.name not in self.ports:
-                raise _unsafe(unit.name, f"no driver here programs units of kind {unit.kind}")
+                raise unsafe(unit.name, f"no driver here programs units of kind {unit.kind}")
         for finding in self.topology.findings:
             if finding.severity == "error":
-                raise _unsafe(str(finding.origin), f"the sources are damaged: {finding.message} ({finding.rule})")
+                raise unsafe(str(finding.origin), f"the sources are damaged: {finding.message} ({finding.rule})")
         for name, reason in self.survey.unknown:
-            raise _unsafe(name, f"it cannot be told what controls it: {reason}")
+            raise unsafe(name, f"it cannot be told what controls it: {reason}")
 
     def _grant_startup(self) -> None:
         """Put devices with memory granted by the configuration into an object of the manager's own."""
@@ -118,7 +118,7 @@ class Manager:
         granted = {one.device.name: one.startup for one in startup}
         for other in member.sharers:
             if granted.get(other) != member.startup:
-                raise _unsafe(
+                raise unsafe(
                     member.device.name,
                     f"it shares an ID with {other}, which the configuration does not grant the same memory",
                 )
@@ -226,7 +226,7 @@ class Manager:
                 )  # fmt: skip
             staying = [one for one in member.sharers if one not in members and self._places.get(one) is place]
             if staying:
-                raise _shared(name, staying, "remove them together, or destroy the object")
+                raise shared(name, staying, "remove them together, or destroy the object")
         self._release_all(list(members.values()))
 
     # --- Memory
@@ -258,22 +258,13 @@ class Manager:
         if target is not None:
             self._require(client, "target")
         if not access or access & ~(Access.READ | Access.WRITE | Access.EXEC):
-            raise _senseless(f"access {int(access)} is none of read, write, execute")
+            raise senseless(f"access {int(access)} is none of read, write, execute")
         found = self._object(client, number)
         asked = list(entries)
         if target is not None and any(sum(one) != after[0] for one, after in pairwise(asked)):
-            raise _senseless("entries with one target do not follow each other")
+            raise senseless("entries with one target do not follow each other")
         segments = [self._segment(found, start, length, access, asked[0][0], target) for start, length in asked]
-        done: list[tuple[Segment, list[Segment]]] = []
-        try:
-            for segment in segments:
-                before = found.mappings.within(segment.start, segment.length)
-                found.change(segment.start, segment.length, segment)
-                done.append((segment, before))
-        except ManagerError:
-            for segment, before in reversed(done):
-                found.restore(segment.start, segment.length, before)
-            raise
+        self._change(found, [(one.start, one.length, one) for one in segments])
         widened = Access.NONE
         for unit in found.units():
             widened |= self.ports[unit].widened(access) & ~access
@@ -286,19 +277,31 @@ class Manager:
         low, high = self._rounded(start, length)
         physical = low if target is None else target + low - first
         if physical % GRANULE or physical < 0:
-            raise _senseless(f"the page offsets of 0x{first:x} and of its target 0x{target or 0:x} differ")
+            raise senseless(f"the page offsets of 0x{first:x} and of its target 0x{target or 0:x} differ")
         segment = Segment(low, high - low, physical, access)
         self._require_not_private(segment, f"object {found.number}")
         for port in (self.ports[unit] for unit in found.units()):
             if high > 1 << port.address_bits:
-                raise _senseless(f"0x{high - 1:x} has more than the {port.address_bits} bits that {port.name} takes")
+                raise senseless(f"0x{high - 1:x} has more than the {port.address_bits} bits that {port.name} takes")
         return segment
 
     def unmap(self, client: int, number: int, start: int, length: int) -> Granted:
         """Take memory away (libsmmu: `smmu_mapping_add` with `SMF_NONE`), in whole granules as `map` rounds them."""
-        low, high = self._rounded(start, length)
-        self._object(client, number).change(low, high - low, None)
-        return Granted(low, high - low)
+        return self.unmap_entries(client, number, ((start, length),))[0]
+
+    def unmap_entries(self, client: int, number: int, entries: Iterable[tuple[int, int]]) -> list[Granted]:
+        """Take several `(start, length)` away as `unmap` does, all or none."""
+        found = self._object(client, number)
+        ranges = [self._rounded(start, length) for start, length in entries]
+        self._change(found, [(low, high - low, None) for low, high in ranges])
+        return [Granted(low, high - low) for low, high in ranges]
+
+    def reserved(self, name: str) -> tuple[Segment, ...]:
+        """Return the memory that a device must keep reaching (libsmmu: `smmu_device_report_reserved`).
+
+        Raises ManagerError (`ENOENT`): no unit is known to control it.
+        """
+        return self._member(name).reserved
 
     # --- Refused accesses
 
@@ -419,12 +422,25 @@ class Manager:
                 advice="that client has to remove it first",
             )  # fmt: skip
 
+    def _change(self, found: SmmuObject, changes: list[tuple[int, int, Segment | None]]) -> None:
+        """Change an object's ranges one after another; where one is refused, put back those before it."""
+        done: list[tuple[int, int, list[Segment]]] = []
+        try:
+            for start, length, new in changes:
+                before = found.mappings.within(start, length)
+                found.change(start, length, new)
+                done.append((start, length, before))
+        except ManagerError:
+            for start, length, before in reversed(done):
+                found.restore(start, length, before)
+            raise
+
     def _require_whole_group(self, member: Member, target: SmmuObject, members: list[Member]) -> None:
         """Refuse to give a device memory that others which share its ID would reach as well, if they stay outside."""
         joining = {one.device.name for one in members}
         outside = [one for one in member.sharers if one not in joining and self._places.get(one) is not target]
         if outside:
-            raise _shared(member.device.name, outside, "grant them together")
+            raise shared(member.device.name, outside, "grant them together")
 
     def _require_not_private(self, segment: Segment, part: str) -> None:
         overlap = self._private.overlapping(segment.physical, segment.length)
@@ -438,7 +454,7 @@ class Manager:
     def _rounded(self, start: int, length: int) -> tuple[int, int]:
         low, high = start // GRANULE * GRANULE, -(-(start + length) // GRANULE) * GRANULE
         if start < 0 or length <= 0 or high > 1 << 64:
-            raise _senseless(f"0x{max(start, 0):x} and {length} bytes are no range of addresses")
+            raise senseless(f"0x{max(start, 0):x} and {length} bytes are no range of addresses")
         return low, high
 
     def _move(self, members: list[Member], target: SmmuObject) -> None:
@@ -480,21 +496,3 @@ def _granted(segment: Segment, start: int, length: int, widened: Access) -> Gran
     """Return what was granted, beside what was asked."""
     beyond = [(segment.start, start - segment.start), (start + length, segment.end - start - length)]
     return Granted(segment.start, segment.length, tuple(pair for pair in beyond if pair[1]), widened)
-
-
-def _senseless(found: str) -> ManagerError:
-    return ManagerError("EINVAL", "MANAGER-REQUEST", "the request makes no sense", found=found)
-
-
-def _shared(name: str, others: list[str], advice: str) -> ManagerError:
-    return ManagerError(
-        "EBUSY", "MANAGER-SHARED", "devices that share an ID can be granted together only", name,
-        found=f"it shares one with {', '.join(others)}", advice=advice,
-    )  # fmt: skip
-
-
-def _unsafe(part: str, message: str) -> ManagerError:
-    return ManagerError(
-        "EINVAL", "MANAGER-UNSAFE", f"it is not safe to start: {message}", part,
-        advice="mend the sources or say it in the configuration; --degraded starts all the same, and protects less",
-    )  # fmt: skip
