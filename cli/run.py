@@ -179,11 +179,17 @@ class _Log:
         self._set.log_fields(FAULTS, 1, Severity.ERROR, str(incident), fields_of(incident), incident.time)
 
     def to_file(self, path: str) -> Callable[[Incident], None]:
-        """Return what writes refused accesses as JSON Lines, in the names of OpenTelemetry."""
+        """Return what writes refused accesses as JSON Lines, in the names of OpenTelemetry. Raises ManagerError."""
         import json
         import os
 
-        file = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - open as long as the service runs
+        from ..manager import ManagerError
+
+        try:
+            file = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - open as long as the service runs
+        except OSError as error:
+            message = f"refused accesses cannot be written: {error.strerror}"
+            raise ManagerError("EIO", "SERVICE-FAULTS", message, path) from None
 
         def sink(incident: Incident) -> None:
             line = {

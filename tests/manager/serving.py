@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from iommuman.manager import GRANULE, Ability, Client, Manager, ManagerError, simulate
+import pytest
+from iommuman.manager import GRANULE, Ability, Access, Client, Manager, ManagerError, simulate
+from iommuman.manager import calls as c
+from iommuman.manager import protocol as p
 from iommuman.manager.access_list import AccessList, Allow
 from iommuman.manager.holdings import Level
 from iommuman.manager.listener import Listener
@@ -19,7 +26,11 @@ from iommuman.manager.state import StateFile
 from iommuman.topology import Topology, load_topology
 
 from tests.conftest import BOARDS, HANDMADE
-from tests.manager.watch import Reached, reached
+from tests.manager.watch import Reached, by_page, reached
+
+RW = Access.READ | Access.WRITE
+BASE = 0x80000000
+SCSI, NVME, SHARED, SHARING = "0000:00:03.0", "0000:41:00.0", "0000:02:01.0", "0000:02:02.0"
 
 PAGES = [0x80000000 + page * GRANULE for page in range(-1, 9)]
 """Where tests grant memory, and one page before and after it."""
@@ -55,9 +66,9 @@ class Serving:
         self.lines: list[tuple[Level, str]] = []
         self.failure: ManagerError | None = None
         file = None if state is None else StateFile(str(state), self.manager)
-        options = {"access": EVERYTHING, "limits": ServiceLimits(seconds=0.5, poll=0.01)} | options
+        given: dict[str, Any] = {"access": EVERYTHING, "limits": ServiceLimits(seconds=0.5, poll=0.01)} | options
         self.service = Service(
-            self.manager, self.machine, state=file, log=lambda *line: self.lines.append(line), **options
+            self.manager, self.machine, state=file, log=lambda *line: self.lines.append(line), **given
         )
         self.listener = Listener(self.path)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -121,3 +132,70 @@ class Serving:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def dial(serving: Serving, name: str = "") -> socket.socket:
+    """Return a plain connection; with a name, an attached one."""
+    made = socket.socket(socket.AF_UNIX)
+    made.settimeout(10)
+    made.connect(serving.path)
+    if name:
+        made.sendall(p.request(0, c.Attach(1, name, ("attach",))))
+        assert answer(made)["result"] == {"objects": []}
+    return made
+
+
+def answer(connection: socket.socket) -> dict[str, object]:
+    """Return the next message of the service."""
+    data = b""
+    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+        piece = connection.recv(1)
+        if not piece:
+            raise EOFError
+        data += piece
+    found: dict[str, object] = json.loads(data[4:])
+    return found
+
+
+def gone(connection: socket.socket) -> bool:
+    """Tell whether the service has ended a connection, after what it had to say."""
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(65536):
+            pass
+    return True
+
+
+def grant(client: Client, device: str, start: int = BASE, length: int = 0x1000) -> int:
+    """Grant a device memory, and return the object."""
+    number = client.create_object()
+    client.add_device(number, device, together=True)
+    client.map(number, [(start, length)], RW)
+    return number
+
+
+def assert_reach_is_granted(serving: Serving) -> None:
+    """Hold what the models let every device reach to what its object grants, between two calls."""
+
+    def check() -> None:
+        for name, member in serving.manager.survey.members.items():
+            place = serving.manager.object_of(name)
+            granted = {} if place is None else by_page(place.granted(member), PAGES)
+            for endpoint in member.endpoints:
+                assert reached(serving.machine, endpoint, PAGES) == granted, name
+
+    serving.ask(check)
+
+
+def refused(call: Callable[..., object], *arguments: Any, **options: Any) -> ManagerError:
+    """Return the error that a call is refused with."""
+    with pytest.raises(ManagerError) as caught:
+        call(*arguments, **options)
+    return caught.value
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)

@@ -8,10 +8,13 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
+from iommuman.iommu import IommuError
+from iommuman.iommu.errors import failure
 from iommuman.manager import (
     ANY,
     Ability,
@@ -20,10 +23,10 @@ from iommuman.manager import (
     Granted,
     Incident,
     Manager,
-    ManagerError,
     MmioId,
     NamedId,
     PciId,
+    Segment,
     Verdict,
     simulate,
 )
@@ -31,12 +34,8 @@ from iommuman.manager.calls import Added
 from iommuman.manager.session import Limits, page_count
 from iommuman.topology import load_topology
 
-from tests.manager.serving import Serving, topology
+from tests.manager.serving import BASE, NVME, RW, SCSI, SHARED, SHARING, Serving, refused, topology, until
 from tests.manager.watch import reached
-
-RW = Access.READ | Access.WRITE
-BASE = 0x80000000
-SCSI, NVME, SHARED, SHARING = "0000:00:03.0", "0000:41:00.0", "0000:02:01.0", "0000:02:02.0"
 
 Connect = Callable[..., Client]
 
@@ -94,13 +93,6 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..
 def board(make: Callable[..., Board]) -> Board:
     """Return the PC with VT-d."""
     return make()
-
-
-def refused(call: Callable[..., object], *arguments: Any, **options: Any) -> ManagerError:
-    """Return the error that a call is refused with."""
-    with pytest.raises(ManagerError) as caught:
-        call(*arguments, **options)
-    return caught.value
 
 
 def test_an_object_grants_its_devices_its_mappings_at_once_and_later_ones_too(board: Board) -> None:
@@ -198,8 +190,8 @@ def test_a_device_that_no_unit_is_known_to_control_is_enoent(board: Board) -> No
     assert "bridge" in str(refused(client.add_device, number, "0000:00:05.0"))
 
 
-def test_an_mmio_device_behind_vtd_is_enoent_with_the_reason(board: Board, make: Callable[..., Board]) -> None:
-    """smmu_device_add_mmio: VT-d controls PCI devices only; elsewhere the reason is another one."""
+def test_an_mmio_device_behind_vtd_is_enoent_with_the_reason(board: Board) -> None:
+    """smmu_device_add_mmio: VT-d controls PCI devices only."""
     client = board.client()
     error = refused(client.add_mmio, client.create_object(), 0xFE000000, 4096)
     assert error.reason == "ENOENT"
@@ -213,10 +205,8 @@ def test_an_mmio_address_that_no_source_names_is_enoent(make: Callable[..., Boar
     assert (error.reason, error.finding.rule) == ("ENOENT", "MANAGER-NO-DEVICE")
 
 
-def test_an_mmio_device_is_found_by_its_registers(tmp_path: Path) -> None:
+def test_an_mmio_device_is_found_by_its_registers() -> None:
     """smmu_device_add_mmio: the device whose registers begin at the address is meant."""
-    from dataclasses import replace
-
     board = load_topology([str(Path(__file__).parents[2] / "fixtures/boards/virt-smmuv3-dt")])
     board.devices["0000:00:03.0"] = replace(board.devices["0000:00:03.0"], base=0x9000000)
     machine = simulate(board)
@@ -246,7 +236,7 @@ def test_any_stands_for_each_there_is(board: Board, wanted: tuple[int | None, ..
 
 
 def test_any_of_everything_takes_all_or_nothing(board: Board) -> None:
-    """smmu_device_add_pci: all three at once is the whole segment, without bridges; one that is another's refuses all."""
+    """smmu_device_add_pci: all three is the whole segment but its bridges; one that is another's refuses all."""
     other, client = board.client("other"), board.client()
     theirs = other.create_object()
     other.add_device(theirs, NVME)
@@ -260,7 +250,7 @@ def test_any_of_everything_takes_all_or_nothing(board: Board) -> None:
     assert refused(client.add_pci, number, segment=7).reason == "ENOENT"
 
 
-def test_any_refuses_when_one_that_is_meant_is_controlled_by_nothing(tmp_path: Path) -> None:
+def test_any_refuses_when_one_that_is_meant_is_controlled_by_nothing() -> None:
     """A wildcard that includes a device that reaches all memory is ENOENT, so that nobody takes it for contained."""
     board = topology("q35-vtd-scopes")
     machine = simulate(board)
@@ -305,7 +295,7 @@ def test_a_path_may_be_short(make: Callable[..., Board]) -> None:
 
 
 def test_plus_one_says_that_a_unit_had_not_seen_the_mappings(make: Callable[..., Board]) -> None:
-    """smmu_device_add: +1 when the device is behind a unit that had none of the object's; it has the mappings already."""
+    """smmu_device_add: +1 when the device's unit had none of the object's; it has the mappings already."""
     board = make("dmar-segments")
     client = board.client()
     number = client.create_object()
@@ -328,6 +318,25 @@ def test_mapping_several_entries_is_all_or_nothing(board: Board) -> None:
     assert refused(client.map, number, bad, Access.READ).reason == "EINVAL"
     assert refused(client.map, number, [(BASE, 0x2000), (BASE, 0)], Access.NONE).reason == "EINVAL"
     assert board.reach(SCSI, *pages) == before
+
+
+def test_entries_before_one_that_a_unit_refuses_are_taken_back(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the hardware fails at the second of several entries, the first means again what it did before the call."""
+    client = board.client()
+    number = client.create_object()
+    client.add_device(number, SCSI)
+    client.map(number, [(BASE, 0x1000)], Access.READ)
+    (port,) = board.manager.ports.values()
+    map_segment = port.map
+
+    def full(space: object, segment: Segment) -> None:
+        if segment.start == BASE + 0x4000:
+            raise IommuError(failure("MEMORY-EXHAUSTED", "", "no page is left").finding)
+        map_segment(space, segment)
+
+    monkeypatch.setattr(port, "map", full)
+    assert refused(client.map, number, [(BASE, 0x2000), (BASE + 0x4000, 0x1000)], RW).reason == "ENOSPC"
+    assert board.reach(SCSI, BASE, BASE + 0x1000, BASE + 0x4000) == {BASE: (BASE, Access.READ)}
 
 
 def test_smf_none_removes(board: Board) -> None:
@@ -409,7 +418,7 @@ def test_reserved_regions_are_mapped_unless_the_client_does_it(make: Callable[..
 
 
 def test_reserved_regions_are_reported_for_one_device(board: Board) -> None:
-    """smmu_device_report_reserved: none for most devices; several devices at once make no sense; ENOENT as elsewhere."""
+    """smmu_device_report_reserved: none for most devices; several at once make no sense; ENOENT as elsewhere."""
     client = board.client()
     assert client.reserved(NVME) == ()
     assert refused(client.reserved, PciId(0, 4)).reason == "EINVAL"
@@ -421,14 +430,6 @@ def violate(client: Client, count: int = 1, address: int = 0x12345000) -> None:
     for at in range(count):
         verdict = client.dma(NVME, address + 0x1000 * at, 8)
         assert verdict == Verdict(allowed=False, refused=address + 0x1000 * at)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_watcher_owns_nothing_and_is_told_once(board: Board) -> None:
@@ -587,7 +588,7 @@ def test_a_device_that_no_unit_controls_reaches_everything() -> None:
 
 
 def test_without_a_simulated_board_no_device_is_at_our_command() -> None:
-    """dma on a manager without a machine is EINVAL."""
+    """An access on a manager without a machine is EINVAL."""
     machine = simulate(topology("q35-vtd"))
     manager = Manager(topology("q35-vtd"), machine.ports, machine.private)
     client = Client.embedded(manager, "x", ("attach", "dma"))

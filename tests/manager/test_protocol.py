@@ -16,7 +16,7 @@ from iommuman.manager.checks import build, octets, plain
 
 U64 = st.integers(0, (1 << 64) - 1)
 NUMBERS = st.integers(1, (1 << 53) - 1)
-NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=255)
+NAMES = st.text(st.characters(codec="utf-8"), max_size=255)
 DEVICES = st.one_of(
     st.builds(
         c.PciId,

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from iommuman.iommu import IommuError
 from iommuman.iommu.errors import failure
-from iommuman.manager import Access, Client, ManagerError, Verdict
+from iommuman.manager import Client, ManagerError, Verdict
 from iommuman.manager import calls as c
 from iommuman.manager import protocol as p
 from iommuman.manager.access_list import AccessList, Allow, Peer
 from iommuman.manager.service import ServiceLimits
 from iommuman.manager.session import Limits
 
-from tests.manager.serving import PAGES, Serving
-from tests.manager.test_client import BASE, NVME, RW, SCSI, SHARED, SHARING, refused, until
+from tests.manager.serving import (
+    BASE,
+    NVME,
+    PAGES,
+    RW,
+    SCSI,
+    SHARED,
+    SHARING,
+    Serving,
+    answer,
+    assert_reach_is_granted,
+    dial,
+    gone,
+    grant,
+    refused,
+    until,
+)
+from tests.manager.watch import reached
 
 ROOT = Peer(1, 0, frozenset({0}))
 QUICK = ServiceLimits(seconds=0.5, poll=0.01)
@@ -36,45 +50,6 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
     """Return a running service."""
     with Serving(tmp_path) as found:
         yield found
-
-
-def dial(serving: Serving, name: str = "") -> socket.socket:
-    """Return a plain connection; with a name, an attached one."""
-    made = socket.socket(socket.AF_UNIX)
-    made.settimeout(10)
-    made.connect(serving.path)
-    if name:
-        made.sendall(p.request(0, c.Attach(1, name, ("attach",))))
-        assert answer(made)["result"] == {"objects": []}
-    return made
-
-
-def answer(connection: socket.socket) -> dict[str, object]:
-    """Return the next message of the service."""
-    data = b""
-    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
-        piece = connection.recv(1)
-        if not piece:
-            raise EOFError
-        data += piece
-    found: dict[str, object] = json.loads(data[4:])
-    return found
-
-
-def gone(connection: socket.socket) -> bool:
-    """Tell whether the service has ended a connection, after what it had to say."""
-    with contextlib.suppress(ConnectionResetError):
-        while connection.recv(65536):
-            pass
-    return True
-
-
-def grant(client: Client, device: str, start: int = BASE, length: int = 0x1000) -> int:
-    """Grant a device memory, and return the object."""
-    number = client.create_object()
-    client.add_device(number, device, together=True)
-    client.map(number, [(start, length)], RW)
-    return number
 
 
 # --- Death
@@ -180,20 +155,6 @@ def test_clients_killed_at_random_leave_nothing_open(serving: Serving) -> None:
         assert serving.open_devices() == set()
 
 
-def assert_reach_is_granted(serving: Serving) -> None:
-    """Hold what the models let every device reach to what its object grants, between two calls."""
-    from tests.manager.watch import by_page, reached
-
-    def check() -> None:
-        for name, member in serving.manager.survey.members.items():
-            place = serving.manager.object_of(name)
-            granted = {} if place is None else by_page(place.granted(member), PAGES)
-            for endpoint in member.endpoints:
-                assert reached(serving.machine, endpoint, PAGES) == granted, name
-
-    serving.ask(check)
-
-
 def test_a_client_that_closes_properly_is_gone_as_well(serving: Serving) -> None:
     """close() and a plain end of the connection deny what the client had."""
     client = serving.connect("polite")
@@ -282,7 +243,7 @@ def test_who_does_not_read_is_dropped_and_costs_nothing(serving: Serving) -> Non
     deaf, other = dial(serving, "deaf"), serving.connect("other", "dma")
     deaf.sendall(p.request(1, c.CreateObject()))
     answer(deaf)
-    deaf.setblocking(False)
+    deaf.settimeout(0)
     flood = p.request(2, c.ReportReserved(c.NamedId("x" * 200))) * 50
     began = time.monotonic()
     while serving.clients() == 2:
@@ -437,7 +398,7 @@ def test_two_clients_fight_for_a_device(serving: Serving) -> None:
 # --- The end
 
 
-def test_a_clean_stop_denies_everything(serving: Serving, tmp_path: Path) -> None:
+def test_a_clean_stop_denies_everything(serving: Serving) -> None:
     """On stop every device is denied, watchers are told, calls are ENOTCONN, and the socket is gone."""
     client = serving.connect("driver")
     grant(client, SCSI)
@@ -448,8 +409,6 @@ def test_a_clean_stop_denies_everything(serving: Serving, tmp_path: Path) -> Non
     serving.stop()
     serving._loop = None
     assert {name for name in serving.manager.survey.members if serving.manager.object_of(name)} == set()
-    from tests.manager.watch import reached
-
     for member in serving.manager.survey.members.values():
         assert reached(serving.machine, member.endpoints[0], PAGES) == {}
     assert told.wait(10)
@@ -508,8 +467,6 @@ def test_a_unit_that_does_not_deny_ends_in_the_safe_state(serving: Serving, monk
     client.close()
     serving._thread.join(10)
     assert serving.failure is not None
-    from tests.manager.watch import reached
-
     assert reached(serving.machine, serving.manager.survey.members[NVME].endpoints[0], PAGES) == {}
 
 
@@ -526,285 +483,3 @@ def test_a_unit_that_does_not_attach_ends_in_the_safe_state(serving: Serving, mo
     serving._thread.join(10)
     assert serving.failure is not None
     client.close()
-
-
-# --- The client's side
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        b"",
-        b"\x00\x00\x00\x02[]",
-        b"\xff\xff\xff\xff",
-        p.reply(77, c.Attached()),
-        p.reply(1, c.Created(4)),
-        b'\x00\x00\x00\x1e{"serial":1,"result":{"x":1  }}',
-    ],
-)
-def test_a_client_believes_no_service_that_lies(tmp_path: Path, reply: bytes) -> None:
-    """Answers that are none, or to another call, are a typed error, and no exception of another kind."""
-    path = str(tmp_path / "liar")
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
-        listening.listen()
-
-        def lie() -> None:
-            connection, _ = listening.accept()
-            connection.recv(4096)
-            connection.sendall(reply)
-            time.sleep(0.1)
-            connection.close()
-
-        thread = threading.Thread(target=lie)
-        thread.start()
-        assert refused(Client.connect, path, "x").reason in ("ENOTCONN", "EPROTO")
-        thread.join()
-
-
-def test_a_service_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
-    """A call has a limit of time; the connection is of no use after it."""
-    path = str(tmp_path / "silent")
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
-        listening.listen()
-        error = refused(Client.connect, path, "x", timeout=0.2)
-        assert (error.reason, "0.2 s" in str(error)) == ("ENOTCONN", True)
-
-
-def test_a_path_that_cannot_be_is_no_service() -> None:
-    """A path too long for a socket is ENOTCONN like one where nothing is."""
-    assert refused(Client.connect, "/x" * 100, "x").reason == "ENOTCONN"
-
-
-# --- The state file
-
-
-def test_a_restarted_service_gives_the_same_grants_to_the_same_client(tmp_path: Path) -> None:
-    """After a restart everything is denied; the devices are kept from others; the client takes its grants up again."""
-    state = tmp_path / "state"
-    with Serving(tmp_path, state=state) as before:
-        client = before.connect("driver", "target")
-        first = grant(client, SCSI)
-        second = grant(client, SHARED, BASE + 0x2000)
-        client.map(second, [(BASE + 0x4000, 0x1000)], Access.READ, target=0x40000000)
-        client.destroy_object(grant(client, NVME))
-        had = {name: before.reach(name) for name in (SCSI, SHARED, SHARING, NVME)}
-    client.close()
-    with Serving(tmp_path, state=state) as after:
-        assert after.open_devices() == set()
-        with after.connect("other") as other:
-            number = other.create_object()
-            assert refused(other.add_device, number, SCSI).reason == "EBUSY"
-            other.add_device(number, NVME)
-        again = after.connect("driver", "target", resume=True)
-        assert [(set(one.devices), one.mappings) for one in again.objects] == [({SCSI}, 1), ({SHARED, SHARING}, 2)]
-        assert {name: after.reach(name) for name in had} == had
-        again.map(again.objects[0].object, [(BASE, 0x1000)], Access.NONE)
-        assert after.reach(SCSI) == {}
-        again.close()
-        until(lambda: after.clients() == 0)
-        assert after.open_devices() == set()
-    assert first != second
-    with Serving(tmp_path, state=state) as last, last.connect("driver", resume=True) as nothing:
-        assert nothing.objects == ()
-
-
-def test_a_client_that_does_not_ask_gets_nothing_back(tmp_path: Path) -> None:
-    """Without resume, or as another name or user, nothing is granted; the own name without resume frees the devices."""
-    state = tmp_path / "state"
-    with Serving(tmp_path, state=state) as before:
-        client = before.connect("driver")
-        grant(client, SCSI)
-    client.close()
-    peers = iter([ROOT, Peer(1, 1000, frozenset({0})), ROOT])
-    access = AccessList((Allow(None, 0, frozenset({"attach"})),))
-    with Serving(tmp_path, state=state, peer=lambda _: next(peers), access=access) as after:
-        with after.connect("other", resume=True) as other:
-            assert other.objects == ()
-        with after.connect("driver", resume=True) as other_user:
-            assert other_user.objects == ()
-            assert refused(other_user.add_device, other_user.create_object(), SCSI).reason == "EBUSY"
-        with after.connect("driver") as afresh:
-            assert afresh.objects == ()
-            assert after.open_devices() == set()
-            grant(afresh, SCSI)
-
-
-def test_grants_are_forgotten_when_time_is_up(tmp_path: Path) -> None:
-    """After the grace time the devices are anybody's, and the file knows nothing any more."""
-    state = tmp_path / "state"
-    with Serving(tmp_path, state=state) as before:
-        client = before.connect("driver")
-        grant(client, SCSI)
-    client.close()
-    limits = ServiceLimits(poll=0.01, grace=0.1)
-    with Serving(tmp_path, state=state, limits=limits) as after:
-        until(lambda: after.clients() == 0)
-        with after.connect("driver", resume=True) as late, after.connect("other") as other:
-            assert late.objects == ()
-            grant(other, SCSI)
-    assert b'"driver"' not in state.read_bytes()
-
-
-def test_a_state_file_with_any_bit_changed_is_not_believed(tmp_path: Path) -> None:
-    """Damage is said, and everything is denied and free; so is a file cut short, or of another board."""
-    state = tmp_path / "state"
-    with Serving(tmp_path, state=state) as before:
-        client = before.connect("driver")
-        grant(client, SCSI)
-    client.close()
-    good = state.read_bytes()
-    source = random.Random(1)
-    for _ in range(25):
-        bad = bytearray(good)
-        bad[source.randrange(len(bad) - 1)] ^= 1 << source.randrange(8)
-        state.write_bytes(bad[: source.choice([None, len(bad) // 2])])
-        with Serving(tmp_path, state=state) as after, after.connect("driver", resume=True) as client:
-            assert client.objects == ()
-            assert after.open_devices() == set()
-            assert any(level == "error" and "not believed" in text for level, text in after.lines)
-    state.write_bytes(good)
-    with Serving(tmp_path, "virt-smmuv3-acpi", state=state) as other:
-        assert any("another board" in text for _, text in other.lines)
-
-
-def test_grants_that_cannot_be_granted_again_are_gone(tmp_path: Path) -> None:
-    """A client that comes back without the ability that its grants need gets none of them, and the reason."""
-    state = tmp_path / "state"
-    with Serving(tmp_path, state=state) as before:
-        client = before.connect("driver", "target")
-        client.map(grant(client, SCSI), [(BASE, 0x1000)], RW, target=0)
-    client.close()
-    with Serving(tmp_path, state=state) as after:
-        assert refused(after.connect, "driver", resume=True).reason == "EACCES"
-        until(lambda: after.clients() == 0)
-        assert after.open_devices() == set()
-        with after.connect("driver", resume=True) as again:
-            assert again.objects == ()
-
-
-def test_a_state_file_that_cannot_be_written_is_said_and_gone(tmp_path: Path) -> None:
-    """The service goes on without memory; what the file held is not held any more."""
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    state = folder / "state"
-    with Serving(tmp_path, state=state) as serving, serving.connect("driver") as client:
-        number = grant(client, SCSI)
-        (folder / "state.new").mkdir()
-        client.map(number, [(BASE, 0x1000)], Access.NONE)
-        assert not state.exists()
-        assert any("cannot be written" in text for _, text in serving.lines)
-        (folder / "state.new").rmdir()
-        client.map(number, [(BASE, 0x1000)], RW)
-        assert state.exists()
-
-
-def test_a_device_that_the_configuration_holds_back_is_not_held_twice(tmp_path: Path) -> None:
-    """Two clients of one file that claim one device: the first is held, of the second it is said that it is not."""
-    from iommuman.manager.state import ClientRecord, ObjectRecord, StateFile
-
-    with Serving(tmp_path) as before:
-        file = StateFile(str(tmp_path / "state"), before.manager)
-        record = ObjectRecord(manual_reserved=False, devices=(SCSI,), mappings=())
-        file.write([ClientRecord(name, 0, (record,)).packed() for name in ("a", "b")])
-    with Serving(tmp_path, state=tmp_path / "state") as after:
-        assert any("are not held" in text for _, text in after.lines)
-        with after.connect("b", resume=True) as second, after.connect("a", resume=True) as first:
-            assert (second.objects, len(first.objects)) == ((), 1)
-
-
-# --- Damage
-
-MESSAGES = int(os.environ.get("IOMMUMAN_FUZZ_MESSAGES", "3000"))
-"""Mutated messages sent; 100,000 is what the project asks of itself."""
-
-SEEDS: list[Callable[[int], bytes]] = [
-    lambda serial: p.request(serial, c.CreateObject()),
-    lambda serial: p.request(serial, c.AddDevice(6, c.NamedId(SCSI))),
-    lambda serial: p.request(serial, c.AddDevice(6, c.PciId(0x41, None, 0))),
-    lambda serial: p.request(serial, c.AddDevice(4, c.PciId(), together=True)),
-    lambda serial: p.request(serial, c.AddDevice(4, c.MmioId(0xFE000000, 4096))),
-    lambda serial: p.request(serial, c.MapEntries(4, 3, (c.Entry(BASE, 4096), c.Entry(BASE + 8192, 1)))),
-    lambda serial: p.request(serial, c.MapEntries(4, 0, (c.Entry(BASE, 4096),))),
-    lambda serial: p.request(serial, c.MapEntries(4, 3, (c.Entry(BASE, 4096),), 0x40000000)),
-    lambda serial: p.request(serial, c.RemoveDevice(c.NamedId(NVME))),
-    lambda serial: p.request(serial, c.DestroyObject(4)),
-    lambda serial: p.request(serial, c.ReportReserved(c.NamedId(SCSI))),
-    lambda serial: p.request(serial, c.Watch()),
-    lambda serial: p.request(serial, c.ReadIncident()),
-    lambda serial: p.request(serial, c.DmaAccess(c.NamedId(NVME), BASE, 8, write=True)),
-]
-
-
-def mutate(message: bytes, source: random.Random) -> bytes:
-    """Return a message with a byte, a number, a part or its length changed."""
-    body = bytearray(message[4:])
-    for _ in range(source.randrange(1, 4)):
-        at = source.randrange(len(body))
-        match source.randrange(5):
-            case 0:
-                body[at] ^= 1 << source.randrange(8)
-            case 1:
-                del body[at : at + source.randrange(1, 8)]
-            case 2:
-                body[at:at] = source.choice([b"9" * 20, b"-1", b"null", b"[]", b"{}", b'"', b"\x00", b",", b"[" * 50])
-            case 3:
-                digits = [index for index, byte in enumerate(body) if byte in b"0123456789"]
-                if digits:
-                    body[source.choice(digits)] = source.choice(b"0123456789")
-            case 4:
-                body[at:at] = body[at : at + 10]
-        if not body:
-            return message
-    length = len(body) if source.randrange(20) else source.randrange(1 << 32)
-    return length.to_bytes(4, "big") + bytes(body)
-
-
-@pytest.mark.damage
-def test_mutated_messages_open_nothing(tmp_path: Path) -> None:
-    """Thousands of mutated messages of attached clients: no crash, and no device of another client changes.
-
-    The victim's devices and objects are those that the messages speak of. At the end, when the senders are gone,
-    nothing is open but what the victim has.
-    """
-    with Serving(tmp_path) as serving:
-        victim = serving.connect("victim", "target")
-        objects = [grant(victim, device) for device in (NVME, SCSI)]
-        had = {name: serving.reach(name) for name in (NVME, SCSI)}
-        source = random.Random(20)
-        sent = 0
-        while sent < MESSAGES:
-            sent += fuzz(serving, source, f"fuzz {sent}")
-            assert {name: serving.reach(name) for name in had} == had
-            assert_reach_is_granted(serving)
-        until(lambda: serving.clients() == 1)
-        assert serving.open_devices() == {NVME, SCSI}
-        assert serving.failure is None
-        for number in objects:
-            victim.destroy_object(number)
-        victim.close()
-
-
-def fuzz(serving: Serving, source: random.Random, name: str) -> int:
-    """Send mutated messages on one connection until it is ended, 200 at most; return how many."""
-    connection = dial(serving)
-    connection.settimeout(5)
-    abilities = ("attach", "target", "dma")
-    sent = 0
-    try:
-        connection.sendall(p.request(0, c.Attach(1, name, abilities)))
-        answer(connection)
-        for serial in range(200):
-            message = source.choice(SEEDS)(serial)
-            connection.sendall(mutate(message, source) if source.randrange(4) else message)
-            sent += 1
-            connection.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                if not connection.recv(65536):
-                    break
-            connection.settimeout(5)
-    except (OSError, EOFError):
-        pass
-    connection.close()
-    return max(sent, 1)
