@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from ..base import printable
 from . import output
@@ -147,6 +148,7 @@ class _Log:
         from ..logging_backend import BufferConfig, SetConfig, register
 
         self.starting = True
+        self._file: TextIO | None = None
         self._set: SetWriter = register(SetConfig("smmuman", (BufferConfig("faults", 128), BufferConfig("slog", 32))))
 
     def __enter__(self) -> _Log:  # noqa: PYI034 - the class is private
@@ -154,8 +156,11 @@ class _Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the set."""
+        """Close the set, and the file of refused accesses."""
         self._set.close()
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what could not be written has been said
+                self._file.close()
 
     def __call__(self, level: Level, text: str) -> None:
         """Log a line."""
@@ -186,7 +191,7 @@ class _Log:
         from ..manager import ManagerError
 
         try:
-            file = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - open as long as the service runs
+            file = self._file = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - until the service ends
         except OSError as error:
             message = f"refused accesses cannot be written: {error.strerror}"
             raise ManagerError("EIO", "SERVICE-FAULTS", message, path) from None

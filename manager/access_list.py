@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from struct import Struct, unpack
 from typing import Any, Literal, cast, get_args
 
 from ..base import printable
-from .errors import ManagerError
+from .errors import ManagerError, Reason
+from .files import read_trusted
 from .manager import Ability
 
 MOST_BYTES = 1 << 20
@@ -85,18 +85,9 @@ def load_access(path: str) -> AccessList:
     and the service's own user can write it (`EPERM`).
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise _bad(path, f"it cannot be read: {error.strerror}", "EIO") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise _bad(path, "it is no regular file", "EIO")
-    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _bad(path, "others than root and the service's own user can write it", "EPERM")
-    if len(data) > MOST_BYTES:
-        raise _bad(path, f"it has more than {MOST_BYTES} bytes")
+        data = read_trusted(path, MOST_BYTES, lambda message, reason: _bad(path, message, reason), links=True)
+    except FileNotFoundError:
+        raise _bad(path, "there is none", "EIO") from None
     try:
         content = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
@@ -158,7 +149,7 @@ def credentials(connection: socket.socket) -> Peer:
     return Peer(pid, uid, frozenset({gid, *unpack(f"{len(raw) // 4}I", raw)}))
 
 
-def _bad(path: str, message: str, reason: Literal["EINVAL", "EIO", "EPERM"] = "EINVAL") -> ManagerError:
+def _bad(path: str, message: str, reason: Reason = "EINVAL") -> ManagerError:
     return ManagerError(
         reason, "SERVICE-ACCESS", f"the access list is of no use: {message}", path, advice="nobody is let in without it"
     )

@@ -52,9 +52,9 @@ class Holdings:
             self._log("info", f"grants of {one.name!r} (user {one.uid}) are held, and denied, until it comes back")
 
     @property
-    def names(self) -> set[tuple[str, int]]:
-        """Names and users whose grants are held."""
-        return set(self._held)
+    def remembers(self) -> bool:
+        """Whether there is a state file."""
+        return self._state is not None
 
     def claim(self, name: str, uid: int) -> ClientRecord | None:
         """Return what is held for a client that has come back, and hold it no more; its devices are still denied."""
@@ -74,8 +74,6 @@ class Holdings:
 
     def note(self, client: int, record: ClientRecord | None) -> None:
         """Remember what a client has been granted, in the file before anybody is told; None: nothing any more."""
-        if self._state is None:
-            return
         if record is None or not record.objects:
             if self._live.pop(client, None) is None:
                 return

@@ -271,7 +271,7 @@ class Service:
     def _note(self, one: _Connected) -> None:
         """Write down what a client has been granted."""
         session = one.session
-        if session is not None:
+        if session is not None and self._holdings.remembers:
             self._holdings.note(session.client, ClientRecord(one.name, one.peer.uid, session.granted()))
 
     def _end(self, one: _Connected) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
@@ -18,6 +17,7 @@ from typing import Annotated
 from .calls import MOST_NAMES, Flag, Name, Names, Number
 from .checks import build, integer, plain, record, several
 from .errors import ManagerError
+from .files import read_trusted
 from .manager import Manager
 from .mappings import Access, Segment
 from .objects import SmmuObject
@@ -103,23 +103,9 @@ class StateFile:
         user can write it. It must not be believed in any part then.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            data = read_trusted(self.path, MOST_BYTES, lambda message, _: self._bad(message), links=False)
         except FileNotFoundError:
             return ()
-        except OSError as error:
-            raise self._bad(f"it cannot be read: {error.strerror}") from None
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
-                raise self._bad("it is no regular file of root or of the service's own user")
-            if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise self._bad("others than its owner can write it")
-            try:
-                data = file.read(MOST_BYTES + 1)
-            except OSError as error:
-                raise self._bad(f"it cannot be read: {error.strerror}") from None
-        if len(data) > MOST_BYTES:
-            raise self._bad(f"it has more than {MOST_BYTES} bytes")
         return self._clients(data)
 
     def _clients(self, data: bytes) -> tuple[ClientRecord, ...]:

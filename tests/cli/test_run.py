@@ -204,7 +204,16 @@ def test_a_source_that_is_none_is_status_3(run: Callable[..., Ran], tmp_path: Pa
 def test_a_killed_service_is_replaced_and_gives_grants_back(tmp_path: Path) -> None:
     """A real process killed with -9 leaves a socket and a state file; the next one takes both over."""
     path, state = tmp_path / "s", tmp_path / "state"
-    command = [sys.executable, "-m", "iommuman.cli.main", "run", "--board", str(BOARD), "--socket", str(path)]
+    command = [
+        sys.executable,
+        "-c",
+        "from iommuman.cli.main import main; raise SystemExit(main())",
+        "run",
+        "--board",
+        str(BOARD),
+        "--socket",
+        str(path),
+    ]
     command += ["--state", str(state), "--access", str(access(tmp_path))]
 
     def start() -> subprocess.Popen[bytes]:

@@ -87,7 +87,7 @@ def test_files_that_others_could_have_written_are_not_believed(tmp_path: Path, m
     assert "others" in str(refused(state.load))
     path.chmod(0o600)
     os.chown(path, 12345, -1)
-    assert "of root or of the service's own user" in str(refused(state.load))
+    assert "others than root and the service's own user" in str(refused(state.load))
     os.chown(path, os.geteuid(), -1)
     (tmp_path / "link").symlink_to(path)
     assert refused(StateFile(str(tmp_path / "link"), manager).load).reason == "EINVAL"
@@ -141,5 +141,10 @@ def test_a_file_that_cannot_be_read_is_not_believed(
     def broken(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "open", broken)
-    assert "cannot be read" in str(refused(state.load))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", broken)
+        assert "cannot be read: Input/output error" in str(refused(state.load))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", broken)
+        error = refused(state.load)
+    assert "cannot be read: Input/output error" in str(error)
