@@ -1,7 +1,8 @@
 """How fast a log is written and read, beside other loggers in the same run.
 
-Run with `python -m benchmarks log`. Each row is the best of several rounds of the same message; ratios are to
-loguru's file sink, as it comes. picologging is left out where it is not installed. Files are made under the folder
+Run with `python -m benchmarks log`. Each row is the best of many short rounds of the same message, and rows that are
+to be compared take their rounds in turn, so that what else the machine does hits all alike; ratios are to loguru's file
+sink, as it comes. picologging is left out where it is not installed. Files are made under the folder
 that IOMMUMAN_BENCH_DIR names, else under the temporary one; `pack_into` is the floor: the same fields into a bytearray,
 with no check, no lock, no ring and no file.
 """
@@ -15,8 +16,10 @@ import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from iommuman.logging_backend import (
     BufferConfig,
@@ -32,7 +35,7 @@ from iommuman.logging_backend import (
 from iommuman.logging_backend.text_in import TextOptions, parse_text
 from iommuman.logging_backend.text_out import LineStyle, line_formatter
 
-ROUNDS = 5
+ROUNDS = 15
 MESSAGE = "iommu fault: device 0000:02:01.0 address 0x12345000 read not present"
 FAULT = Schema("QIHB", "fault at %#lx stream %#x reason %u access %u", ("iova", "stream_id", "reason", "access"))
 
@@ -40,23 +43,32 @@ Row = tuple[str, float]
 """What was done, and how many a second."""
 
 
-def best(work: Callable[[], int]) -> float:
-    """Return how many a second `work`, which returns how many it did, does at best."""
-    rates = []
+Work = Callable[[], int]
+"""Does something many times, and returns how many."""
+
+
+def best(works: dict[str, Work]) -> list[Row]:
+    """Return how many a second each work does at best."""
+    rates = dict.fromkeys(works, 0.0)
     for _ in range(ROUNDS):
-        start = time.perf_counter()
-        count = work()
-        rates.append(count / (time.perf_counter() - start))
-    return max(rates)
+        for name, work in works.items():
+            start = time.perf_counter()
+            count = work()
+            rates[name] = max(rates[name], count / (time.perf_counter() - start))
+    return list(rates.items())
 
 
-def make(folder: Path, *, mapped: bool = True) -> SetWriter:
-    """Return a set with one buffer of 8 MiB."""
+@contextmanager
+def made(folder: Path, *, mapped: bool = True) -> Iterator[SetWriter]:
+    """Give a set with one buffer of 8 MiB; a failed store would be a fast one, so in the end there must be none."""
     config = SetConfig("bench", (BufferConfig("faults", 2048),), verbosity_level=7)
-    return register(config, placement=Placement(directory=folder, mapped=mapped))
+    with register(config, placement=Placement(directory=folder, mapped=mapped)) as writer:
+        yield writer
+        if writer.failures:
+            raise RuntimeError(f"stores failed: {writer.failures}")
 
 
-def floor(count: int) -> Row:
+def floor(count: int) -> list[Row]:
     """Pack the same fields into a bytearray."""
     memory, layout, payload = bytearray(1 << 20), struct.Struct("<QIHHHB68s"), MESSAGE.encode()
 
@@ -67,24 +79,18 @@ def floor(count: int) -> Row:
             at = (at + 96) % 1_000_000
         return count
 
-    return "struct.pack_into a bytearray", best(work)
+    return best({"struct.pack_into a bytearray": work})
 
 
 def slog2_rows(folder: Path, count: int) -> list[Row]:
     """Measure the ways into a set."""
-    rows = []
-    for name, mapped in (("slog2 log(), mapped file", True), ("slog2 log(), through system calls", False)):
-        with make(folder, mapped=mapped) as writer:
-
-            def texts(writer: SetWriter = writer) -> int:
-                log = writer.log
-                for _ in range(count):
-                    log(0, 7, 5, MESSAGE)
-                return count
-
-            rows.append((name, best(texts)))
-    with make(folder) as writer:
+    with made(folder) as writer, made(folder, mapped=False) as through:
         pairs = {"device": "0000:02:01.0", "iova": 0x12345000}
+
+        def texts(writer: SetWriter) -> int:
+            for _ in range(count):
+                writer.log(0, 7, 5, MESSAGE)
+            return count
 
         def fields() -> int:
             for _ in range(count):
@@ -111,19 +117,22 @@ def slog2_rows(folder: Path, count: int) -> list[Row]:
                 writer.burst(0, 7, 5, FAULT, packed)
             return times * 10_000
 
-        rows += [
-            ("slog2 log_fields(), two fields", best(fields)),
-            ("slog2 log_deferred(), two arguments", best(deferred)),
-        ]
-        rows += [("slog2 burst(), rows packed in the measure", best(burst_rows))]
-        rows += [("slog2 burst(), records packed before", best(burst_packed))]
-    return rows
+        return best(
+            {
+                "slog2 log(), mapped file": lambda: texts(writer),
+                "slog2 log(), through system calls": lambda: texts(through),
+                "slog2 log_fields(), two fields": fields,
+                "slog2 log_deferred(), two arguments": deferred,
+                "slog2 burst(), rows packed in the measure": burst_rows,
+                "slog2 burst(), records packed before": burst_packed,
+            }
+        )
 
 
 def logging_rows(folder: Path, count: int) -> list[Row]:
     """Measure the standard library's logging into a file and into a set."""
-    rows = []
-    with make(folder) as writer:
+    works: dict[str, Work] = {}
+    with made(folder) as writer:
         file = logging.FileHandler(folder / "logging.txt")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         for name, handler in (("logging, FileHandler", file), ("logging, Slog2Handler", Slog2Handler(writer))):
@@ -137,7 +146,8 @@ def logging_rows(folder: Path, count: int) -> list[Row]:
                     logger.info(MESSAGE)
                 return count
 
-            rows.append((name, best(work)))
+            works[name] = work
+        rows = best(works)
         file.close()
     return rows
 
@@ -158,39 +168,41 @@ def picologging_rows(folder: Path, count: int) -> list[Row]:
             logger.info(MESSAGE)
         return count
 
-    return [("picologging, FileHandler", best(work))]
+    return best({"picologging, FileHandler": work})
 
 
 def loguru_rows(folder: Path, count: int) -> list[Row]:
     """Measure loguru: its file sink as it comes, a sink that does nothing, and ours."""
     from loguru import logger
 
-    def work() -> int:
+    def work(sink: dict[str, Any]) -> int:
+        logger.remove()
+        logger.add(**sink, catch=False)
         for _ in range(count):
             logger.info(MESSAGE)
         return count
 
-    rows = []
-    with make(folder) as writer:
-        sinks = (
-            ("loguru, file sink", {"sink": folder / "loguru.txt"}),
-            ("loguru, a sink that does nothing", {"sink": lambda _: None, "format": "{message}"}),
-            ("loguru, slog2_sink", {"sink": slog2_sink(writer), "format": "{message}"}),
+    with made(folder) as writer:
+        file = {"sink": folder / "loguru.txt"}
+        nothing = {"sink": lambda _: None, "format": ""}
+        ours = {"sink": slog2_sink(writer), "format": ""}
+        rows = best(
+            {
+                "loguru, file sink": lambda: work(file),
+                "loguru, a sink that does nothing": lambda: work(nothing),
+                "loguru, slog2_sink": lambda: work(ours),
+            }
         )
-        for name, options in sinks:
-            logger.remove()
-            logger.add(**options)
-            rows.append((name, best(work)))
         logger.remove()
     return rows
 
 
 def reading_rows(folder: Path) -> list[Row]:
     """Measure reading packets, making lines of them, and reading the lines."""
-    with make(folder / "texts") as writer:
+    with made(folder / "texts") as writer:
         for _ in range(80_000):
             writer.log(0, 7, 5, MESSAGE)
-    with make(folder / "bursts") as writer:
+    with made(folder / "bursts") as writer:
         rows = FAULT.pack([(i, i << 12, i & 0xFFFF, 3, 1) for i in range(100_000)])
         writer.burst(0, 7, 5, FAULT, rows)
     line = line_formatter(LineStyle(severity=True))
@@ -206,19 +218,21 @@ def reading_rows(folder: Path) -> list[Row]:
         return count
 
     text = "\n".join(line(packet) for chunk in snapshot(folder / "texts") for packet in chunk)
-    return [
-        ("reading texts", best(lambda: read("texts"))),
-        ("reading a burst", best(lambda: read("bursts"))),
-        ("reading and text out", best(write_text)),
-        ("text in", best(lambda: sum(1 for _ in parse_text(text, TextOptions())))),
-    ]
+    return best(
+        {
+            "reading texts": lambda: read("texts"),
+            "reading a burst": lambda: read("bursts"),
+            "reading and text out": write_text,
+            "text in": lambda: sum(1 for _ in parse_text(text, TextOptions())),
+        }
+    )
 
 
-def main(count: int = 100_000) -> None:
+def main(count: int = 25_000) -> None:
     """Measure with that many packets a round, and print a table."""
     folder = Path(tempfile.mkdtemp(prefix="iommuman-log-", dir=os.environ.get("IOMMUMAN_BENCH_DIR")))
     try:
-        rows = [floor(count), *slog2_rows(folder / "sets", count)]
+        rows = floor(count) + slog2_rows(folder / "sets", count)
         rows += logging_rows(folder, count) + picologging_rows(folder, count) + loguru_rows(folder, count)
         rows += reading_rows(folder)
     finally:

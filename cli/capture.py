@@ -17,8 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = """\
 The folder gets one <SIGNATURE>.bin for each ACPI table (<SIGNATURE>1.bin, … when there are several), board.dtb when the
-machine has a device tree, and pci.json. Files that are there already are not written over. Run it as root: other users
-may read neither the tables nor all of PCI configuration space.
+machine has a device tree, pci.json, and iomem.txt, which is the memory map. Files that are there already are not
+written over. Run it as root: other users may read neither the tables nor all of PCI configuration space.
 
 Exit status: 0 saved, 1 saved but something could not be read (on stderr), 2 wrong usage, 3 nothing could be saved.
 """
@@ -69,3 +69,7 @@ def _files(inputs: Inputs, root: Path) -> Iterator[tuple[str, bytes]]:
 
         if pci.functions:
             yield "pci.json", build_pci(pci.functions.values())
+    if inputs.memory:
+        from ..parsers.memory_map import build_iomem
+
+        yield "iomem.txt", build_iomem(inputs.memory)

@@ -9,14 +9,17 @@ import sys
 from collections.abc import Sequence
 
 from ..base import IommumanError
-from .output import EPILOG, UNREADABLE, USAGE, finding_text
+from .output import EPILOG, UNREADABLE, UNSAFE, USAGE, finding_text
 
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
     "who": "tell which IOMMU controls a device and by which ID, or who sends an ID",
+    "dma": "make one access as a device, and show what its IOMMU reads and decides",
+    "prove": "prove what every device reaches, from the programmed bits",
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
     "run": "serve clients with a board's IOMMUs, as smmuman does, on a simulated board",
     "client": "be a client of 'iommuman run': grant devices memory, watch what is refused",
+    "config": "lay out .smmu files",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }
 """Sub-commands with their help; each is a module here with `configure(parser)` and `run(arguments)`."""
@@ -42,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except IommumanError as error:
         sys.stderr.write(f"iommuman: {finding_text(error.finding)}\n")
-        return UNREADABLE
+        return UNSAFE if error.finding.rule == "MANAGER-UNSAFE" else UNREADABLE
     except OSError as error:
         _drop_output()
         sys.stderr.write(f"iommuman: the answer cannot be written: {error.strerror or error}\n")

@@ -12,8 +12,9 @@ from ..base import Finding, printable
 if TYPE_CHECKING:
     import argparse
 
-OK, FINDINGS, USAGE, UNREADABLE = 0, 1, 2, 3
-"""Exit statuses: answered; answered, with findings that matter; wrong usage; input that cannot be read."""
+OK, FINDINGS, USAGE, UNREADABLE, UNSAFE = 0, 1, 2, 3, 4
+"""Exit statuses: answered; answered, with findings that matter; wrong usage; input that cannot be read; the manager was
+not started, since that would not be safe (smmuman's design safe state is to exit)."""
 
 MOST_ENTRIES = 8
 """Entries of folders that were passed over and are named."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..base import printable
 from . import output
+from .board import add_board, load_board, start_manager
 
 if TYPE_CHECKING:
     import socket
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from ..manager.holdings import Level
     from ..manager.service import Service
     from ..topology import Topology
-
-UNSAFE = 4
-"""Exit status: it was not safe to start, or to go on."""
 
 EPILOG = """\
 Devices are denied everything until clients have them granted memory ('iommuman client', or the client API). The board
@@ -39,12 +37,11 @@ FAULTS, LINES = 0, 1
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = EPILOG
-    parser.add_argument("--board", nargs="+", required=True, metavar="SOURCE", help="what to learn the board from")
+    add_board(parser)
     parser.add_argument("--socket", required=True, metavar="PATH", help="the Unix socket to serve")
     parser.add_argument("--mode", type=_mode, default=0o600, metavar="MODE", help="of the socket, octal; default: 600")
     parser.add_argument("--access", metavar="FILE", help="TOML list of who may do what; default: root and this user")
     parser.add_argument("--state", metavar="FILE", help="remember grants there, for clients of a restarted service")
-    parser.add_argument("--degraded", action="store_true", help="unsafe: go on where it is unknown who controls what")
     parser.add_argument(
         "--faults-to", type=_faults_to, default="slog2", metavar="WHERE", help="slog2 (default), or jsonl:PATH"
     )
@@ -72,9 +69,7 @@ def _faults_to(text: str) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal."""
-    from ..topology.load import load_topology
-
-    topology = load_topology(arguments.board)
+    topology = load_board(arguments)
     output.report(topology.findings, topology.passed_over)
     from ..manager import ManagerError
 
@@ -84,26 +79,25 @@ def run(arguments: argparse.Namespace) -> int:
         except ManagerError as error:
             log.starting = True
             log("critical", str(error))
-            return UNSAFE
+            return output.UNSAFE
 
 
 def _run(arguments: argparse.Namespace, topology: Topology, log: _Log) -> int:
     import asyncio
 
-    from ..manager import Manager, simulate
     from ..manager.access_list import load_access
     from ..manager.listener import Listener
     from ..manager.service import Service
     from ..manager.state import StateFile
 
     access = load_access(arguments.access) if arguments.access is not None else None
-    machine = simulate(topology)
-    manager = Manager(topology, machine.ports, machine.private, degraded=arguments.degraded)
+    started = start_manager(topology, degraded=arguments.degraded)
+    manager = started.manager
     manager.sinks.append(log.to_file(arguments.faults_to) if arguments.faults_to else log.to_set)
     announce(manager, log)
     with Listener(arguments.socket, arguments.mode) as listener:
         state = StateFile(arguments.state, manager) if arguments.state is not None else None
-        service = Service(manager, machine, access=access, state=state, log=log)
+        service = Service(manager, started.machine, access=access, state=state, log=log)
         log("info", f"serving clients at {arguments.socket}")
         log.starting = False
         asyncio.run(_serve(service, listener.socket))

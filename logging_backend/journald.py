@@ -30,10 +30,11 @@ _MAX_KEY = 64
 def journal_message(packet: Packet) -> bytes:
     """Return the packet as one message of the native protocol; its fields are named as the journal wants names.
 
-    The time goes into SLOG2_TIMESTAMP in nanoseconds (a client cannot set the journal's own).
+    The time goes into SLOG2_TIMESTAMP in nanoseconds (a client cannot set the journal's own). A field whose name the
+    message has itself becomes `FIELD_<name>`; two whose names become one are both sent, as the journal allows.
     """
     stream = packet.stream
-    entries: dict[str, str | bytes] = {
+    own = {
         "MESSAGE": packet.text,
         "SYSLOG_IDENTIFIER": stream.set_name,
         "SYSLOG_PID": str(stream.owner_pid),
@@ -43,10 +44,12 @@ def journal_message(packet: Packet) -> bytes:
         "SLOG2_TIMESTAMP": str(packet.timestamp),
     }
     if packet.severity < len(SYSLOG_SEVERITIES):
-        entries["PRIORITY"] = str(SYSLOG_SEVERITIES[packet.severity])
+        own["PRIORITY"] = str(SYSLOG_SEVERITIES[packet.severity])
+    entries = [_entry(key, value) for key, value in own.items()]
     for key, value in packet.fields.items():
-        entries.setdefault(_key(key), _text(value))
-    return b"".join(_entry(key, value) for key, value in entries.items())
+        name = _key(key)
+        entries.append(_entry(f"FIELD_{name}" if name in own else name, _text(value)))
+    return b"".join(entries)
 
 
 def _entry(key: str, value: str | bytes) -> bytes:

@@ -1,9 +1,9 @@
-"""A sink for loguru: `logger.add(slog2_sink(writer), format="{message}")`.
+"""A sink for loguru: `logger.add(slog2_sink(writer), format="")`.
 
 loguru stays the front door of a program: levels, `bind`, `contextualize`, `patch` and `enqueue` work as they do for any
 sink. The record itself is packed, not its formatted line: the time is the record's, the level becomes a severity,
-`extra` becomes fields, and `extra["code"]` the packet's code. Cheapest with `format="{message}"`, since loguru formats
-each record for each sink whether the sink wants it or not.
+`extra` becomes fields, and `extra["code"]` the packet's code. Any format will do, but loguru formats each record for
+each sink whether the sink wants it or not, and the empty one is the cheapest.
 
 loguru itself is not imported here.
 """
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from .names import MAX_CODE, severity_from_level
 from .writer import SetWriter
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Message(Protocol):
@@ -38,8 +41,7 @@ def slog2_sink(writer: SetWriter, buffer: int = 0, *, source: bool = False) -> C
         text: str = record["message"]
         if record["exception"] is not None:
             text += _exception(record["exception"], text, str(message))
-        # Below 2**32 seconds (until 2106) a float tells every microsecond, and it costs half of what a timedelta does.
-        when = round(record["time"].timestamp() * 1e6) * 1000
+        when = _nanoseconds(record["time"])
         severity = severity_from_level(record["level"].no)
         fields = record["extra"]
         if not (fields or source):
@@ -59,14 +61,28 @@ def slog2_sink(writer: SetWriter, buffer: int = 0, *, source: bool = False) -> C
     return sink
 
 
+def _nanoseconds(moment: datetime) -> int:
+    """Return nanoseconds since the epoch, to the microsecond; a time without a zone, which a patch may give, is local.
+
+    In integers, since a float is exact only until 2106, and its making is dearer besides.
+    """
+    try:
+        since = moment - _EPOCH
+    except TypeError:
+        since = moment.astimezone() - _EPOCH
+    return ((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
 def _exception(exception: Any, text: str, formatted: str) -> str:
     """Return the whole traceback, with a newline in front.
 
-    With `enqueue=True` loguru hands over the exception without its traceback; the text it formatted has it.
+    With `enqueue=True` loguru hands over the exception without its traceback; the text it formatted has it, behind the
+    message when the format ends with that.
     """
-    if exception.traceback is None:
+    if exception.traceback is None and exception.type is not None:
         _, found, rest = formatted.partition(f"{text}\n")
-        if found and rest.strip():
+        rest = rest if found else formatted
+        if exception.type.__name__ in rest:
             return "\n" + rest.strip("\n")
     lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
     return "\n" + "".join(lines).rstrip("\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 
 
 class Severity(IntEnum):
@@ -69,6 +70,7 @@ class DataType(IntEnum):
 _LEVEL_STEPS = (6, 11, 21, 26, 31, 41, 51)
 
 
+@lru_cache(maxsize=64)
 def severity_from_level(level: int) -> int:
     """Return the severity of a `logging` or loguru level number.
 

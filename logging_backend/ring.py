@@ -74,20 +74,23 @@ class RingWriter:
 
         Raises OSError when the memory fails, struct.error when a number does not fit its field.
         """
-        shared = self.shared
-        total = len(payload) + PACKET_HEAD_SIZE + 7 & -8
-        if self.at + total > self.end:
+        shared, at, size = self.shared, self.at, PACKET_HEAD_SIZE + len(payload)
+        if at + size > self.end:  # the end is a multiple of 8, as is the padded size
             self.turn()
-        at, number, sequence, memory = self.at, self.number, shared.sequence, shared.memory
+            at = self.at
+        number, sequence, memory = self.number, shared.sequence, shared.memory
         time = shared.clock() if when is None else when
-        body = _pack_body(time, shared.thread_id(), code, sequence & 0xFFFF) + payload
-        end = at + 8 + len(body)
-        word = end - at | kind << 16 | severity << 24
+        try:
+            thread = shared.threads.number
+        except AttributeError:
+            thread = shared.thread_id()
+        body = _pack_body(time, thread, code, sequence & 0xFFFF) + payload
+        word = size | kind << 16 | severity << 24
         commit = _pack_commit(_crc32(body, self.seed ^ word), word)
         try:
-            memory[at + 8 : end] = body
+            memory[at + 8 : at + size] = body
             memory[at : at + 8] = commit
-            self.at = at + total
+            self.at = at + size + 7 & -8
             self.number = number + count
             shared.sequence = sequence + count
         except BaseException:
@@ -101,6 +104,7 @@ class RingWriter:
         memory = self.shared.memory
         index = self.index + 1
         start = self.base + (index - 1) % self.pages * PAGE_SIZE
+        self.at = self.end  # should a signal handler raise below, the page before is done with all the same
         head = layout.PAGE_HEAD.pack(index, self.number, self.shared.clock(), 0, 0)
         check = _crc32(head[: layout.PAGE_HEAD_CHECKED], self.which)
         memory[start : start + 8] = _NO_INDEX
@@ -136,8 +140,3 @@ class RingWriter:
             part = bytes(records[at : at + count * size])
             self.store(Kind.BLOCK, code, severity, head + part, None, len(part) // size)
             at += len(part)
-
-
-def fits_page(payload: bytes) -> bool:
-    """Tell whether a payload can be stored as one packet."""
-    return len(payload) <= MAX_PIECE

@@ -9,6 +9,7 @@ trusted takes `FileMemory`, whose stores are system calls and can only fail.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -41,7 +42,8 @@ class FileMemory:
 
     def __setitem__(self, where: slice, data: bytes, /) -> None:
         """See `Memory`."""
-        os.pwrite(self._handle, data, where.start)
+        if os.pwrite(self._handle, data, where.start) != len(data):
+            raise OSError(errno.EIO, "only a part was written")
 
     def __getitem__(self, where: slice, /) -> bytes:
         """See `Memory`."""

@@ -37,8 +37,9 @@ _OLD_LINE = re.compile(
     r"([A-Z][a-z]{2} [0-9]{2} [0-9:]{8})(?:\.([0-9]{3}))? +([0-7]) +([0-9]{1,10}) +([0-9]{1,10})(?: (.*)|$)"
 )
 _OLD_HEADER = re.compile(r"Time +Sev +Major +Minor +Args *\r?")
-_SEVERITY = re.compile(r"([0-7-])(?:  |$)(.*)")
-_LOOSE_SEVERITY = re.compile(r"([0-7-])(?: |$)(.*)")
+_SEVERITY = re.compile(r"[0-7-](?:  |$)")
+_LOOSE_SEVERITY = re.compile(r"[0-7-](?: |$)")
+_SEVERITIES = {"-": UNKNOWN_SEVERITY} | {str(number): number for number in range(8)}
 
 _WHOLE = 30
 """Width of the column of set and pid."""
@@ -215,12 +216,14 @@ def _has_severity(rows: list[_Row]) -> bool:
 
 
 def _with_severity(row: _Row | None) -> _Row | None:
-    """Take the severity off the beginning of the message."""
-    match = (_SEVERITY.fullmatch(row[5]) or _LOOSE_SEVERITY.fullmatch(row[5])) if row else None
-    if row is None or match is None:
+    """Take the severity off the beginning of the message, with the blanks behind it, two or (when collapsed) one."""
+    if row is None:
+        return None
+    text = row[5]
+    severity = _SEVERITIES.get(text[:1])
+    if severity is None or text[1:2] not in ("", " "):
         return row
-    severity = UNKNOWN_SEVERITY if match[1] == "-" else int(match[1])
-    return *row[:4], severity, match[2]
+    return *row[:4], severity, text[3:] if text[2:3] == " " else text[2:]
 
 
 def _packets(lines: list[str], rows: list[_Row | None], options: TextOptions, report: Report) -> Iterator[Packet]:

@@ -19,6 +19,8 @@ _I64 = Struct("<q")
 _U64 = Struct("<Q")
 _F64 = Struct("<d")
 _LENGTH = Struct("<I")
+_pack_sized = Struct("<BI").pack
+_pack_signed = Struct("<Bq").pack
 _CONSTANTS: dict[int, bool | None] = {NONE: None, FALSE: False, TRUE: True}
 _TAGS = {value: bytes((tag,)) for tag, value in _CONSTANTS.items()}
 _FIXED = {SIGNED: _I64, UNSIGNED: _U64, DOUBLE: _F64}
@@ -64,16 +66,24 @@ def encode_value(value: object) -> bytes:
 def _encode_other(value: object) -> bytes:
     if isinstance(value, (Mapping, list, tuple)):
         try:
-            return _sized(JSON, json.dumps(value, default=str).encode())
+            return _sized(JSON, json.dumps(value, default=_words).encode())
         except (TypeError, ValueError, RecursionError):
             pass
-    return _sized(TEXT, encode_text(str(value)))
+    return _sized(TEXT, encode_text(_words(value)))
+
+
+def _words(value: object) -> str:
+    """Return `str()` of an object of any class, and what can be said of one that fails at that."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - the class is anybody's
+        return f"<unprintable {type(value).__name__} object>"
 
 
 def _encode_int(value: int) -> bytes:
     value = int(value)  # an IntEnum prints as its name in some versions
     if -(1 << 63) <= value < 1 << 63:
-        return bytes((SIGNED,)) + _I64.pack(value)
+        return _pack_signed(SIGNED, value)
     if 0 <= value < 1 << 64:
         return bytes((UNSIGNED,)) + _U64.pack(value)
     if value.bit_length() < _INT_PRINT_LIMIT:
@@ -82,7 +92,7 @@ def _encode_int(value: int) -> bytes:
 
 
 def _sized(tag: int, data: bytes) -> bytes:
-    return bytes((tag,)) + _LENGTH.pack(len(data)) + data
+    return _pack_sized(tag, len(data)) + data
 
 
 def decode_value(data: bytes, at: int) -> tuple[Value, int]:
@@ -138,9 +148,14 @@ def decode_deferred(data: bytes) -> tuple[str, tuple[Value, ...]]:
 
 def encode_rich(text: bytes, fields: Mapping[str, object]) -> bytes:
     """Return the payload of a text with fields: the length of the text, the text, then key and value in turn."""
-    parts = [_LENGTH.pack(len(text)), text]
+    return _LENGTH.pack(len(text)) + text + encode_fields(fields)
+
+
+def encode_fields(fields: Mapping[str, object]) -> bytes:
+    """Return fields as they stand behind the text: key and value in turn."""
+    parts: list[bytes] = []
     for key, value in fields.items():
-        parts += (_sized(TEXT, encode_text(str(key))), encode_value(value))
+        parts += (_sized(TEXT, encode_text(_words(key))), encode_value(value))
     return b"".join(parts)
 
 

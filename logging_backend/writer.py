@@ -4,7 +4,7 @@ A program registers a set once and logs from any of its threads. A log call neve
 another thread of the same program in the middle of a store: it returns 0, or the number of the error (`errno`), and the
 set counts what failed. That holds for a full disk, for a folder that went away and for arguments that are nonsense.
 
-- A signal handler may log while the thread it interrupted is logging: its packet is kept and stored right after.
+- A signal handler may log, or close the set, while the thread it interrupted is logging: that is done right after.
 - After `fork()` the child's first call makes a set of its own; two processes never write one ring.
 - A file that was unlinked or cut under the writer is replaced by a new one when the next page is begun.
 """
@@ -17,9 +17,9 @@ import struct
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -28,18 +28,20 @@ from . import layout
 from .directory import Limits
 from .errors import Slog2Error, refuse
 from .header import BufferConfig, SetHeader, build_header, check_names, place_rings
-from .layout import CUT, MAX_PIECE, PAGE_SIZE, Kind
+from .layout import CUT, MAX_PIECE, PACKET_HEAD_SIZE, PAGE_SIZE, Kind
 from .names import NO_LOG_VERBOSITY, RegisterFlag, Severity
 from .ring import RingWriter, SetMemory
 from .schema import Schema
 from .store import Memory, create_file, is_whole, open_memory
-from .values import encode_deferred, encode_rich, encode_text
+from .values import encode_deferred, encode_fields, encode_text
 
 MAX_INSTANCES = 1000
 RETRY_SECONDS = 1.0
 """How long a set that could not be made waits before the next try."""
 
 _DEFAULT_LIMITS = Limits()
+# A member of an enumeration is looked up and counted with at several times the cost of a number.
+_TEXT, _RICH, _DEFERRED = int(Kind.TEXT), int(Kind.RICH), int(Kind.DEFERRED)
 _BAD_ARGUMENT = (struct.error, TypeError, ValueError, AttributeError, LookupError, OverflowError, RecursionError)
 
 
@@ -127,8 +129,9 @@ class SetWriter:
             if self.register_flags & RegisterFlag.LIMIT_RETRIES
             else threading.RLock()
         )
+        self._counting = threading.RLock()
         self._busy = False
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: list[Callable[[], None]] = []
         self._shared: SetMemory | None = None
         self._rings: tuple[RingWriter, ...] = ()
 
@@ -148,7 +151,7 @@ class SetWriter:
             return self._run(self._store_text, buffer, code, severity, encode_text(text), when)
         except _BAD_ARGUMENT:
             return self._failed(errno.EINVAL)
-        return self._run(self._store, buffer, Kind.TEXT, code, severity, payload, when)
+        return self._put(buffer, _TEXT, code, severity, payload, when)
 
     def log_fields(
         self, buffer: int, code: int, severity: int, text: str, fields: Mapping[str, object], when: int | None = None
@@ -157,9 +160,9 @@ class SetWriter:
         try:
             if severity > self._threshold:
                 return 0
-            pairs = encode_rich(b"", fields)[4:]
+            pairs = encode_fields(fields)
             words = encode_text(text)
-        except _BAD_ARGUMENT:
+        except Exception:  # noqa: BLE001 - the values are anybody's objects
             return self._failed(errno.EINVAL)
         return self._run(self._store_rich, buffer, code, severity, words, pairs, when)
 
@@ -172,9 +175,9 @@ class SetWriter:
             if severity > self._threshold:
                 return 0
             payload = encode_deferred(form, arguments)
-        except _BAD_ARGUMENT:
+        except Exception:  # noqa: BLE001 - the arguments are anybody's objects
             return self._failed(errno.EINVAL)
-        return self._run(self._store, buffer, Kind.DEFERRED, code, severity, payload, None)
+        return self._put(buffer, _DEFERRED, code, severity, payload, None)
 
     def burst(self, buffer: int, code: int, severity: int, schema: Schema, records: bytes | memoryview) -> int:
         """Store many packed records of a schema (`Schema.pack`), each a packet of its own to readers.
@@ -210,13 +213,7 @@ class SetWriter:
 
     def close(self) -> int:
         """End the set: it stays readable until its space is needed. Later calls return EPERM."""
-        if self._closed:
-            return 0
-        result = self._run(self._store_state, time.time_ns()) if self._shared else 0
-        with self._lock:
-            self._closed = True
-            self._let_go()
-        return result
+        return 0 if self._closed else self._run(self._end)
 
     def __enter__(self) -> Self:
         """Return the set."""
@@ -240,55 +237,95 @@ class SetWriter:
             with self._lock:
                 if self._busy:
                     # A signal handler of the very thread that is storing. Its own store must end first.
-                    self._waiting.append(lambda: job(*arguments))
-                else:
-                    try:
-                        self._busy = True
-                        job(*arguments)
-                        while self._waiting:
-                            self._waiting.popleft()()
-                    finally:
-                        self._busy = False
+                    self._waiting.append(partial(job, *arguments))
+                    return 0
+                try:
+                    self._busy = True
+                    job(*arguments)
+                finally:
+                    self._busy = False
+                    if self._waiting:
+                        self._catch_up()
         except OSError as error:
             return self._failed(error.errno or errno.EIO)
         except _BAD_ARGUMENT:
             return self._failed(errno.EINVAL)
         return 0
 
+    def _put(self, buffer: int, kind: int, code: int, severity: int, payload: bytes, when: int | None) -> int:
+        """Store one packet: by the shortest way when the page at hand has room for it, else as `_run` does `_store`."""
+        try:
+            with self._lock:
+                if not self._busy and self._rings and buffer >= 0:
+                    ring = self._rings[buffer]
+                    if ring.at + PACKET_HEAD_SIZE + len(payload) <= ring.end:
+                        try:
+                            self._busy = True
+                            ring.store(kind, code, severity, payload, when)
+                        finally:
+                            self._busy = False
+                            if self._waiting:
+                                self._catch_up()
+                        return 0
+        except OSError as error:
+            return self._failed(error.errno or errno.EIO)
+        except _BAD_ARGUMENT:
+            return self._failed(errno.EINVAL)
+        return self._run(self._store, buffer, kind, code, severity, payload, when)
+
+    def _catch_up(self) -> None:
+        """Store what signal handlers logged meanwhile."""
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            self._run(job)
+
     def _failed(self, number: int) -> int:
-        self.failures[number] = self.failures.get(number, 0) + 1
+        with self._counting:
+            self.failures[number] = self.failures.get(number, 0) + 1
         return number
 
     def _store(self, buffer: int, kind: int, code: int, severity: int, payload: bytes, when: int | None) -> None:
-        ring = self._rings[buffer] if self._rings and buffer >= 0 else self._ring(buffer)
-        total = len(payload) + 31 & -8
-        if ring.at + total > ring.end:
+        ring = self._any_ring(buffer)
+        size = len(payload)
+        if ring.at + PACKET_HEAD_SIZE + size > ring.end:
             ring = self._ring(buffer)
-        if total > layout.MAX_PACKET:
+        if size > MAX_PIECE:
             ring.store_long(kind, code, severity, payload, when)
         else:
             ring.store(kind, code, severity, payload, when)
 
     def _store_text(self, buffer: int, code: int, severity: int, payload: bytes, when: int | None) -> None:
-        limit = self._ring(buffer).limit
-        kind = Kind.TEXT | (CUT if len(payload) > limit else 0)
+        limit = self._any_ring(buffer).limit
+        kind = _TEXT | (CUT if len(payload) > limit else 0)
         self._store(buffer, kind, code, severity, _cut(payload, limit), when)
 
     def _store_rich(self, buffer: int, code: int, severity: int, words: bytes, pairs: bytes, when: int | None) -> None:
-        room = self._ring(buffer).limit - len(pairs) - 4
+        room = self._any_ring(buffer).limit - len(pairs) - 4
         if room < 0:
             raise OSError(errno.EMSGSIZE, "fields longer than the ring can take")
-        kind = Kind.RICH | (CUT if len(words) > room else 0)
-        words = _cut(words, room)
-        self._store(buffer, kind, code, severity, len(words).to_bytes(4, "little") + words + pairs, when)
+        kind = _RICH
+        if len(words) > room:
+            kind, words = _RICH | CUT, _cut(words, room)
+        self._store(buffer, kind, code, severity, b"".join((len(words).to_bytes(4, "little"), words, pairs)), when)
 
     def _store_block(self, buffer: int, code: int, severity: int, schema: Schema, view: memoryview) -> None:
         self._ring(buffer).store_block(code, severity, schema, view)
 
+    def _end(self) -> None:
+        try:
+            self._store_state(time.time_ns())
+        finally:
+            self._closed = True
+            self._let_go()
+
     def _store_state(self, closed: int) -> None:
-        if self._shared is not None:
+        if self._shared is not None and is_whole(self._handle, self._size):
             state = layout.STATE.pack(self._verbosity, bool(closed), 0, 0, closed)
             self._shared.memory[layout.STATE_AT : layout.STATE_AT + layout.STATE.size] = state
+
+    def _any_ring(self, buffer: int) -> RingWriter:
+        """Return the ring of a buffer, whatever became of its file. Raises as `_ring`."""
+        return self._rings[buffer] if self._rings and buffer >= 0 else self._ring(buffer)
 
     def _ring(self, buffer: int) -> RingWriter:
         """Return the ring of a buffer, with a file under it that is as it was made. Raises OSError, IndexError."""

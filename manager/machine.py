@@ -6,6 +6,7 @@ client may be granted anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,18 @@ class Machine:
     private: tuple[tuple[int, int], ...]
 
 
-def simulate(topology: Topology) -> Machine:
-    """Make a board with the units of a topology that are enabled and of a kind that is modelled: VT-d and SMMUv3."""
+def simulate(
+    topology: Topology, make_memory: Callable[[list[tuple[int, int]]], Memory] = Memory, *, caching: bool = True
+) -> Machine:
+    """Make a board with the units of a topology that are enabled and of a kind that is modelled: VT-d and SMMUv3.
+
+    Args:
+        topology: of the board.
+        make_memory: makes its memory from `(start, length)` ranges.
+        caching: whether SMMUs remember what they have read.
+    """
     bits = _physical_bits(topology)
-    memory = Memory([(0, 1 << bits)])
+    memory = make_memory([(0, 1 << bits)])
     platform = Simulated(memory)
     top = (1 << bits) - TABLES
     pages = PageAllocator(platform, top, TABLES)
@@ -61,7 +70,7 @@ def simulate(topology: Topology) -> Machine:
     for unit in topology.iommus.values():
         if not unit.enabled or unit.base is None or unit.base >= top or unit.kind not in ("vtd", "smmuv3"):
             continue
-        length = _attach(unit, platform, models, bits)
+        length = _attach(unit, platform, models, bits, caching=caching)
         private.append((unit.base, length))
         ports[unit.name] = (
             VtdPort(platform, unit.base, pages, unit.name, bits)
@@ -71,7 +80,9 @@ def simulate(topology: Topology) -> Machine:
     return Machine(memory, platform, models, ports, tuple(private))
 
 
-def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model | RemappingUnit], bits: int) -> int:
+def _attach(
+    unit: Iommu, platform: Simulated, models: dict[str, Model | RemappingUnit], bits: int, *, caching: bool
+) -> int:
     """Put the model of a unit at its registers, and return their length."""
     memory, base = platform.memory, unit.base or 0
     if unit.kind == "vtd":
@@ -85,7 +96,7 @@ def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model | Remappin
     from ..iommu.smmuv3 import REGISTERS_SIZE
     from ..iommu.smmuv3.model import Model
 
-    model = models[unit.name] = Model(memory)
+    model = models[unit.name] = Model(memory, caching=caching)
     platform.attach(base, REGISTERS_SIZE, model)
     return REGISTERS_SIZE
 

@@ -110,8 +110,9 @@ class Manager:
         startup = [member for member in self.survey.members.values() if member.startup]
         for member in startup:
             self._require_same_startup(member, startup)
-        self._startup = self._make_object(None, manual=False)
-        self._move(startup, self._startup)
+        if startup:
+            self._startup = self._make_object(None, manual=False)
+            self._move(startup, self._startup)
 
     def _require_same_startup(self, member: Member, startup: list[Member]) -> None:
         """Refuse to start when devices that share an ID are not granted the same memory."""
@@ -196,7 +197,7 @@ class Manager:
     def add_devices(self, client: int, number: int, names: Iterable[str], *, together: bool = False) -> bool:
         """Put several devices into an object as `add_device` does, all or none; whole groups are taken as such."""
         target = self._object(client, number)
-        members = [self._member(name) for name in names]
+        members = [self.member(name) for name in names]
         if together:
             members = list({one.device.name: one for member in members for one in self._group(member)}.values())
         for one in members:
@@ -216,7 +217,7 @@ class Manager:
 
     def remove_devices(self, client: int, names: Iterable[str]) -> None:
         """Take several devices out of the client's objects as `remove_device` does, all or none."""
-        members = {name: self._member(name) for name in names}
+        members = {name: self.member(name) for name in names}
         for name, member in members.items():
             place = self._places.get(name)
             if place is None or place.owner != client:
@@ -257,8 +258,8 @@ class Manager:
         """
         if target is not None:
             self._require(client, "target")
-        if not access or access & ~(Access.READ | Access.WRITE | Access.EXEC):
-            raise senseless(f"access {int(access)} is none of read, write, execute")
+        if not access:
+            raise senseless("no access at all; to take memory away, unmap it")
         found = self._object(client, number)
         asked = list(entries)
         if target is not None and any(sum(one) != after[0] for one, after in pairwise(asked)):
@@ -301,7 +302,7 @@ class Manager:
 
         Raises ManagerError (`ENOENT`): no unit is known to control it.
         """
-        return self._member(name).reserved
+        return self.member(name).reserved
 
     # --- Refused accesses
 
@@ -342,6 +343,22 @@ class Manager:
     def object_of(self, name: str) -> SmmuObject | None:
         """Return the object that a device is in."""
         return self._places.get(name)
+
+    def member(self, name: str) -> Member:
+        """Return the device of this name. Raises ManagerError (`ENOENT`): no unit is known to control it, and why."""
+        found = self.survey.members.get(name)
+        if found is not None:
+            return found
+        reasons = dict((*self.survey.unknown, *self.survey.unrestricted))
+        device = self.topology.devices.get(name)
+        silent = "no source names it" if device is None else "it sends nothing"
+        if device is not None and is_bridge(device):
+            silent = "it is a bridge, which passes requests on and sends none of its own"
+        reason = reasons.get(name, silent)
+        raise ManagerError(
+            "ENOENT", "MANAGER-NO-UNIT", f"no unit is known to control this device: {reason}", name,
+            advice="give the board's tables, or name its unit in the configuration",
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Deny every device everything; clients and objects are gone.
@@ -386,21 +403,6 @@ class Manager:
                 "EACCES", "MANAGER-ABILITY", "the client lacks an ability", one.name, found="smmu/" + ability,
                 advice="give it the ability in the access list",
             )  # fmt: skip
-
-    def _member(self, name: str) -> Member:
-        found = self.survey.members.get(name)
-        if found is not None:
-            return found
-        reasons = dict((*self.survey.unknown, *self.survey.unrestricted))
-        device = self.topology.devices.get(name)
-        silent = "no source names it" if device is None else "it sends nothing"
-        if device is not None and is_bridge(device):
-            silent = "it is a bridge, which passes requests on and sends none of its own"
-        reason = reasons.get(name, silent)
-        raise ManagerError(
-            "ENOENT", "MANAGER-NO-UNIT", f"no unit is known to control this device: {reason}", name,
-            advice="give the board's tables, or name its unit in the configuration",
-        )  # fmt: skip
 
     def _group(self, member: Member) -> list[Member]:
         """Return a device and all that share an ID with it, or with those, and so on."""

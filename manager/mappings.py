@@ -121,3 +121,18 @@ class Mappings:
                 joined.append(one)
         self._segments[first:last] = joined
         self._starts[first:last] = [one.start for one in joined]
+
+
+def differing(segment: Segment, others: Mappings) -> list[Segment]:
+    """Return the parts of a segment that mean something else in `others`, or nothing."""
+    found = []
+    place = segment.start
+    for other in others.within(segment.start, segment.length):
+        if (other.physical - other.start, other.access) != (segment.physical - segment.start, segment.access):
+            continue
+        if other.start > place:
+            found.append(segment.part(place, other.start))
+        place = other.end
+    if place < segment.end:
+        found.append(segment.part(place, segment.end))
+    return found

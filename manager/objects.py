@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..iommu import IommuError
 from .errors import ManagerError, Reason
-from .mappings import Mappings, Segment
+from .mappings import Mappings, Segment, differing
 from .ports import Port, Space
 from .survey import Endpoint, Member
 
@@ -226,11 +226,11 @@ class SmmuObject:
         """Make a unit's address space hold `after` in a range; what stays as it is is not touched."""
         wanted = Mappings(one._replace(access=slot.port.widened(one.access)) for one in after)
         for old in slot.programmed.within(start, length):
-            for gone in _differing(old, wanted):
+            for gone in differing(old, wanted):
                 slot.port.unmap(slot.space, gone.start, gone.length)
                 slot.programmed.remove(gone.start, gone.length)
         for new in list(wanted):
-            for piece in _differing(new, slot.programmed):
+            for piece in differing(new, slot.programmed):
                 self._map(slot, piece)
 
     def _map(self, slot: Slot, segment: Segment) -> None:
@@ -242,21 +242,6 @@ class SmmuObject:
             slot.port.unmap(slot.space, segment.start, segment.length)
             raise
         slot.programmed.put(segment)
-
-
-def _differing(segment: Segment, others: Mappings) -> list[Segment]:
-    """Return the parts of a segment that mean something else in `others`, or nothing."""
-    found = []
-    place = segment.start
-    for other in others.within(segment.start, segment.length):
-        if (other.physical - other.start, other.access) != (segment.physical - segment.start, segment.access):
-            continue
-        if other.start > place:
-            found.append(segment.part(place, other.start))
-        place = other.end
-    if place < segment.end:
-        found.append(segment.part(place, segment.end))
-    return found
 
 
 def refused(error: IommuError, reason: Reason) -> ManagerError:

@@ -1,7 +1,8 @@
 """Finds out what the files that a user names hold, by their content and not by their names.
 
 A source is a file (an ACPI table, the text of acpidump, a device tree, a PCI topology), a folder of these, a Linux
-`/sys` tree or a copy of one, or `live`, which is this machine's `/sys`.
+`/sys` tree or a copy of one, or `live`, which is this machine's `/sys`. Beside these, the memory map is taken from
+`/sys`, the text of `/proc/iomem`, and kernel logs.
 
 Every command imports this module, so it does without pathlib, which takes as long to import as a table to read.
 """
@@ -21,7 +22,9 @@ from .errors import ParseError
 if TYPE_CHECKING:
     from .acpi import Table
     from .devicetree import DeviceTree
+    from .memory_map import MemoryRange
     from .pci import PciTopology
+    from .smmu_config import Configuration
 
 MAX_FILE = 64 << 20
 """Bytes of the largest file that is read: an acpidump of a large server is below 20 MiB."""
@@ -39,6 +42,7 @@ DEVICE_TREE = "firmware/fdt"
 """Where Linux keeps the flattened device tree, below `/sys`."""
 
 _PCI = "bus/pci/devices"
+_MEMMAP = "firmware/memmap"
 
 
 @dataclass(slots=True)
@@ -46,9 +50,12 @@ class Inputs:
     """What was found in the sources, in their order.
 
     Attributes:
-        tables: ACPI tables.
+        tables: ACPI tables; `acpi.read_body` reads those that no IOMMU is declared in.
         trees: device trees.
         pci: PCI topologies.
+        memory: the memory map; ranges of several sources stand after each other and may say the same.
+        configurations: configurations of smmuman that the user named.
+        modules: board modules that the user named.
         passed_over: files that are nothing of these, each with the reason.
         findings: what went wrong on the way to a table or tree; what is wrong inside one is kept with it.
         contents: what was read, and the name of the first file that held it.
@@ -57,6 +64,9 @@ class Inputs:
     tables: list[Table] = field(default_factory=list)
     trees: list[DeviceTree] = field(default_factory=list)
     pci: list[PciTopology] = field(default_factory=list)
+    memory: list[MemoryRange] = field(default_factory=list)
+    configurations: list[Configuration] = field(default_factory=list)
+    modules: list[Configuration] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     contents: dict[bytes, str] = field(default_factory=dict)
@@ -68,7 +78,7 @@ class Inputs:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all was found."""
+        """Whether nothing was found that a topology could be made of; a memory map alone is not enough."""
         return not self.found
 
 
@@ -80,13 +90,13 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     """
     inputs = Inputs()
     for path in paths:
-        before = inputs.found
+        before = inputs.found, len(inputs.memory)
         _read_path(path, inputs)
-        if inputs.found == before and not inputs.findings:
+        if before == (inputs.found, len(inputs.memory)) and not inputs.findings:
             inputs.findings.append(_nothing_in(path, inputs))
     if inputs.empty:
         errors = [finding for finding in inputs.findings if finding.severity == "error"]
-        raise ParseError(errors[0] if errors else _nothing_in("", inputs))
+        raise ParseError(errors[0] if errors else _nothing_in(paths[0] if paths else "", inputs))
     return inputs
 
 
@@ -205,6 +215,10 @@ def _read_sys(root: str, inputs: Inputs) -> None:
         from .pci import read_sysfs_pci
 
         inputs.pci.append(read_sysfs_pci(Path(root), root))
+    if os.path.isdir(memmap := os.path.join(root, _MEMMAP)):
+        from .memory_map import read_memmap
+
+        _add_memory(read_memmap(memmap, read_file), inputs)
 
 
 def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
@@ -257,7 +271,7 @@ def _looks_like_table(data: bytes) -> bool:
 def _read_table(data: bytes, name: str, inputs: Inputs) -> None:
     from .acpi import parse_table
 
-    inputs.tables.append(parse_table(data, name))
+    inputs.tables.append(parse_table(data, name, neighbours=False))
 
 
 def _looks_like_acpidump(data: bytes) -> bool:
@@ -277,9 +291,44 @@ def _read_acpidump(data: bytes, name: str, inputs: Inputs) -> None:
             inputs.passed_over.append((f"{name}:{table.line}", f"{table.name} is no table with a header"))
             continue
         try:
-            inputs.tables.append(parse_table(table.data, name))
+            inputs.tables.append(parse_table(table.data, name, neighbours=False))
         except ParseError as error:  # too large: the other tables of the dump are read all the same
             inputs.findings.append(error.finding)
+
+
+def _looks_like_iomem(data: bytes) -> bool:
+    if b" : " not in data[:64]:
+        return False
+    from .memory_map import is_iomem
+
+    return is_iomem(data)
+
+
+def _read_iomem(data: bytes, name: str, inputs: Inputs) -> None:
+    from .memory_map import parse_iomem
+
+    _add_memory(parse_iomem(data, name), inputs)
+
+
+def _looks_like_log(data: bytes) -> bool:
+    if b": [mem 0x" not in data and b"efi: " not in data:
+        return False
+    from .memory_map import has_memory_log
+
+    return has_memory_log(data)
+
+
+def _read_log(data: bytes, name: str, inputs: Inputs) -> None:
+    from .memory_map import parse_memory_log
+
+    _add_memory(parse_memory_log(data, name), inputs)
+
+
+def _add_memory(found: tuple[tuple[MemoryRange, ...], tuple[Finding, ...]], inputs: Inputs) -> None:
+    """Add a memory map, and what is wrong with it."""
+    ranges, findings = found
+    inputs.memory.extend(ranges)
+    inputs.findings.extend(findings)
 
 
 # Cheapest first; what a reader needs is imported when a file asks for it.
@@ -287,5 +336,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str, Inputs], None
     (_looks_like_tree, _read_tree),
     (_looks_like_table, _read_table),
     (_looks_like_pci, _read_pci),
+    (_looks_like_iomem, _read_iomem),
     (_looks_like_acpidump, _read_acpidump),
+    (_looks_like_log, _read_log),
 )

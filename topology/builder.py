@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..base import Finding, Origin
 from .model import (
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
     from ..parsers.pci import PciTopology
 
 
+class Finder(Protocol):
+    """Finds devices that a source has and that nothing in it made a record of; they are added when they are found."""
+
+    def at(self, base: int) -> str | None:
+        """Return the name of the device whose registers are at a physical address."""
+        ...
+
+    def named(self, name: str) -> str | None:
+        """Return the name again when the source has a device of this name."""
+        ...
+
+
 class TopologyBuilder:
     """The lists that become a `Topology`; each source's reader adds to them."""
 
@@ -41,6 +53,7 @@ class TopologyBuilder:
         self.findings: list[Finding] = []
         self.facts: list[Fact] = []
         self.pci: list[PciTopology] = []
+        self.finders: list[Finder] = []
         self.silence = ""
         self._names: dict[str, int] = {}
         self._segments: dict[int, str] = {}

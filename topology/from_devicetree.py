@@ -94,6 +94,7 @@ class _Reader:
         self.roots: dict[Node, str] = {}
         self.devices: dict[Node, str] = {}
         self.msi_controllers: dict[Node, str] = {}
+        self.bases: dict[int | None, Node] = {}
 
     def run(self) -> None:
         """Add everything, each kind of record in the order of the tree."""
@@ -115,6 +116,26 @@ class _Reader:
         self.add_msi_routes()
         for region in reserved_memory(self.tree, self.builder.findings):
             self.add_reserved(region)
+        self.builder.finders.append(self)
+
+    def at(self, base: int) -> str | None:
+        """Return the name of the node whose registers are at a physical address, adding it as a device."""
+        if not self.bases:
+            nodes = [node for node in self.tree.nodes if "reg" in node.properties and node not in self.units]
+            self.bases = {self.base(node): node for node in reversed(nodes)}
+        return self.sender(self.bases[base]) if base in self.bases else None
+
+    def named(self, name: str) -> str | None:
+        """Return the name again when a node has this path, adding it as a device."""
+        node = self.tree.node(name.removeprefix("dt:")) if name.startswith("dt:") else None
+        return None if node is None else self.sender(node)
+
+    def base(self, node: Node) -> int | None:
+        """Return the physical address of a node's first registers; what is wrong with them is no matter here."""
+        if "reg" not in node.properties or pci_function(node) is not None:
+            return None
+        first = next(iter(reg(self.tree, node, [])), None)
+        return None if first is None else translate(node, first.address)
 
     def report(self, rule: str, severity: Severity, origin: Origin, message: str, advice: str = "") -> None:
         """Add a finding."""
@@ -160,6 +181,9 @@ class _Reader:
             properties.append(("stream match mask", f"0x{mask:x}"))
         if "dma-coherent" in node.properties:
             properties.append(("coherent walk", True))
+        main = node.properties.get("renesas,ipmmu-main")
+        if main is not None and len(main.cells) > 1:
+            properties.append(("status bit", main.cells[1]))
         self.builder.iommus.append(
             Iommu(
                 name,
@@ -229,7 +253,8 @@ class _Reader:
             if _coherent(node):
                 properties.append(("coherent", True))
             origin = self.tree.origin(node)
-            record = Device(name, "dt", origin, enabled=node.available, properties=tuple(properties))
+            base = None if node in self.roots else self.base(node)
+            record = Device(name, "dt", origin, base=base, enabled=node.available, properties=tuple(properties))
             self.devices[node] = self.builder.device(record)
         return self.devices[node]
 

@@ -12,17 +12,34 @@ from .model import Source
 from .topology import Topology
 
 
-def load_topology(paths: Sequence[str]) -> Topology:
+def load_topology(
+    paths: Sequence[str], configurations: Sequence[str] = (), *, keep: bool = False, board_module: str = ""
+) -> Topology:
     """Read files, folders, `/sys` trees or `live`, and return what they say together.
+
+    Args:
+        paths: the sources; none gives a topology of the configurations alone.
+        configurations: `.smmu` files to lay over what the sources say, each over those before it.
+        keep: what the sources say stays where a configuration differs from it.
+        board_module: name or file of a board module that is laid over the sources before any configuration.
 
     Raises:
         ParseError: one of them cannot be opened, or none holds anything of use.
     """
-    return assemble(read_sources(paths))
+    inputs = read_sources(paths) if paths or not (configurations or board_module) else Inputs()
+    for path in configurations:
+        from ..parsers.smmu_config import read_configuration
+
+        inputs.configurations.append(read_configuration(path))
+    if board_module:
+        from ..parsers.board_module import read_board_module
+
+        inputs.modules.append(read_board_module(board_module))
+    return assemble(inputs, keep=keep)
 
 
-def assemble(inputs: Inputs) -> Topology:
-    """Return the topology that the given inputs describe."""
+def assemble(inputs: Inputs, *, keep: bool = False) -> Topology:
+    """Return the topology that the given inputs describe; for `keep` see `load_topology`."""
     builder = TopologyBuilder()
     builder.findings.extend(inputs.findings)
     # PCI first: VT-d scopes lead through its bridges. MCFG last: it only adds segments that nothing else speaks of.
@@ -45,7 +62,12 @@ def assemble(inputs: Inputs) -> Topology:
         from .from_pci import add_function_segments
 
         add_function_segments(builder)
-    _note_silence(builder, inputs)
+    ignored: set[str] = set()
+    if inputs.configurations or inputs.modules:
+        from .configured import add_configurations
+
+        ignored = add_configurations(builder, inputs, keep=keep)
+    _note_silence(builder, inputs, ignored)
     return Topology(builder, inputs.passed_over)
 
 
@@ -56,9 +78,12 @@ DECLARING = {"DMAR": "VT-d", "IORT": "SMMU", "IVRS": "AMD-Vi", "RIMT": "RISC-V I
 """Signatures of the tables that declare IOMMUs, and which."""
 
 
-def _note_silence(builder: TopologyBuilder, inputs: Inputs) -> None:
-    """Note why it is no answer that no source names an IOMMU: tables that are not read, or none that could."""
-    declaring = [table for table in inputs.tables if table.signature in DECLARING]
+def _note_silence(builder: TopologyBuilder, inputs: Inputs, ignored: set[str]) -> None:
+    """Note why it is no answer that no source names an IOMMU: tables that are not read, or none that could.
+
+    A configuration that names units is such an answer, and so is one that says which tables are not to be used.
+    """
+    declaring = [table for table in inputs.tables if table.signature in DECLARING and table.signature not in ignored]
     unread = [table for table in declaring if table.signature not in USED or isinstance(table.body, Raw)]
     for table in unread:
         builder.findings.append(
@@ -73,7 +98,7 @@ def _note_silence(builder: TopologyBuilder, inputs: Inputs) -> None:
     if unread:
         names = " and ".join(dict.fromkeys(table.signature for table in unread))
         builder.silence = f"the sources have {names}, which is not read and may name one"
-    elif not declaring and not inputs.trees:
+    elif not declaring and not inputs.trees and not ignored and not builder.iommus:
         builder.silence = "no source given could name one; give the DMAR or IORT table, or the device tree"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .driver import Domain, Driver, Permission
 from .layout.registers import REGISTERS_SIZE
-from .model import Capabilities, Model, Outcome, Transaction
+from .model import Capabilities, Model, Outcome, Transaction, reach
 from .records import EventRecord, decode_event
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "Permission",
     "Transaction",
     "decode_event",
+    "reach",
 ]

@@ -1,10 +1,13 @@
-"""ACPI tables: the header, and the tables that speak of IOMMUs, each both ways between bytes and records."""
+"""ACPI tables: the header, the tables that speak of IOMMUs, and those they are held against, each both ways.
+
+MADT, HPET and SRAT declare no IOMMU: the folders of boards are read without their bodies, and `read_body` reads one.
+"""
 
 from __future__ import annotations
 
 from .record import FieldValue, Raw, Record
 from .sdt import SdtHeader
-from .table import Table, build_table, is_table, parse_table, seal_table
+from .table import Table, build_table, is_table, parse_table, read_body, seal_table
 
 __all__ = [
     "FieldValue",
@@ -15,5 +18,6 @@ __all__ = [
     "build_table",
     "is_table",
     "parse_table",
+    "read_body",
     "seal_table",
 ]

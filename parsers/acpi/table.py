@@ -15,10 +15,13 @@ from .sdt import SdtHeader, checksum
 
 if TYPE_CHECKING:
     from .dmar import Dmar
+    from .hpet import Hpet
     from .iort import Iort
+    from .madt import Madt
     from .mcfg import Mcfg
+    from .srat import Srat
 
-    Body = Dmar | Iort | Mcfg | Raw
+    Body = Dmar | Hpet | Iort | Madt | Mcfg | Srat | Raw
     BodyReader = Callable[[bytes, int, Report], Body]
 
 HEADER_SIZE = SdtHeader.LAYOUT.size
@@ -27,9 +30,20 @@ MAX_SIZE = 16 << 20
 
 CLAUSE = "ACPI 6.5 §5.2.6"
 
-_READERS = {b"DMAR": ("dmar", "read_dmar", 12), b"IORT": ("iort", "read_iort", 12), b"MCFG": ("mcfg", "read_mcfg", 8)}
+_READERS = {
+    b"APIC": ("madt", "read_madt", 8),
+    b"DMAR": ("dmar", "read_dmar", 12),
+    b"HPET": ("hpet", "read_hpet", 20),
+    b"IORT": ("iort", "read_iort", 12),
+    b"MCFG": ("mcfg", "read_mcfg", 8),
+    b"SRAT": ("srat", "read_srat", 12),
+}
 """Signature to module, function, and size of the body's fixed part in bytes. Modules are imported when a table needs
 them: an IORT has no use for what a DMAR costs to import."""
+
+NEIGHBOURS = frozenset({b"APIC", b"HPET", b"SRAT"})
+"""Signatures of the tables that declare no IOMMU and are only held against those that do. Nearly every machine has
+them: to read them takes longer (10 ms to import, 1 µs an entry) than to read the table that matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +99,7 @@ _HEADERLESS = (b"FACS", b"S3PT", b"CDAT")
 """Signatures of structures that have no table header (ACPI 6.5 §5.2.10)."""
 
 
-def parse_table(data: bytes, source: str = "") -> Table:
+def parse_table(data: bytes, source: str = "", *, neighbours: bool = True) -> Table:
     """Read one table.
 
     What is damaged but readable becomes a finding; `build_table` gives the same bytes back in any case.
@@ -93,6 +107,7 @@ def parse_table(data: bytes, source: str = "") -> Table:
     Args:
         data: the table; bytes after its end are kept as `trailing`.
         source: name of the file, for provenance and messages.
+        neighbours: whether the bodies of `NEIGHBOURS` are read; if not, they are raw until `read_body` reads them.
 
     Raises:
         ParseError: fewer than 36 bytes, or more than 16 MiB.
@@ -120,13 +135,30 @@ def parse_table(data: bytes, source: str = "") -> Table:
             found=f"0x{header.checksum:02x}", expected=f"0x{right:02x}", clause=CLAUSE,
             advice="the table is read as it is; firmware and operating systems may refuse it",
         )  # fmt: skip
-    body = _read_body(table, header, report)
-    findings = report.findings
-    if report.suppressed:
-        origin = Origin(source, report.signature)
-        text = f"{report.suppressed} more findings are not listed"
-        findings.append(Finding("ACPI-MORE", "error", origin, text, advice="mend those that are listed first"))
-    return Table(source, header, body, data[size:], tuple(findings), size)
+    body: Body = Raw(HEADER_SIZE, table[HEADER_SIZE:])
+    if neighbours or header.signature not in NEIGHBOURS:
+        body = _read_body(table, header, report)
+    return Table(source, header, body, data[size:], _all_findings(report), size)
+
+
+def read_body(table: Table) -> Table:
+    """Return the table with its body read, if it is one of `NEIGHBOURS` that was not; else the table as it is."""
+    if table.header.signature not in NEIGHBOURS or not isinstance(table.body, Raw):
+        return table
+    report = Report(table.source, table.signature)
+    body = _read_body(table.header.fixed() + table.body.data, table.header, report)
+    fresh = (finding for finding in _all_findings(report) if finding not in table.findings)
+    return replace(table, body=body, findings=(*table.findings, *fresh))
+
+
+def _all_findings(report: Report) -> tuple[Finding, ...]:
+    """Return what was found, and how much more there was than is listed."""
+    if not report.suppressed:
+        return tuple(report.findings)
+    origin = Origin(report.source, report.signature)
+    text = f"{report.suppressed} more findings are not listed"
+    more = Finding("ACPI-MORE", "error", origin, text, advice="mend those that are listed first")
+    return (*report.findings, more)
 
 
 def _table_size(header: SdtHeader, available: int, report: Report) -> int:

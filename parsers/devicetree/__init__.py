@@ -24,6 +24,7 @@ from .iommu import (
     pci_function,
     pci_host,
 )
+from .memory import memory_ranges
 from .references import Reference, references
 from .reserved import IommuAddresses, ReservedMemory, reserved_memory
 from .tree import DeviceTree, Node, Property, Reservation
@@ -55,6 +56,7 @@ __all__ = [
     "iommus",
     "is_devicetree",
     "is_pci_host",
+    "memory_ranges",
     "mmu_masters",
     "msi_controller_kind",
     "msi_route",

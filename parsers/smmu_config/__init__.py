@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from .files import read_text
+from .layout import format_configuration
+from .reader import parse_configuration, parse_words, read_configuration, syntax_errors
+from .recognise import is_configuration
 from .records import (
     Allow,
     Configuration,
@@ -18,6 +22,7 @@ from .records import (
     Unit,
     Use,
 )
+from .writer import write_configuration
 
 __all__ = [
     "Allow",
@@ -34,4 +39,12 @@ __all__ = [
     "SocRevision",
     "Unit",
     "Use",
+    "format_configuration",
+    "is_configuration",
+    "parse_configuration",
+    "parse_words",
+    "read_configuration",
+    "read_text",
+    "syntax_errors",
+    "write_configuration",
 ]

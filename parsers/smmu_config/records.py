@@ -121,12 +121,14 @@ class Use:
         origin: where it stands.
         first: its first ID there (StreamID, micro-TLB, device ID); None: its own requester IDs (`vtd`, `amdvi`).
         count: number of IDs in a row.
+        ignored_bits: bits of the IDs that the unit does not look at (only a board module can say them).
     """
 
     unit: str
     origin: Origin
     first: int | None = None
     count: int = 1
+    ignored_bits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iommuman.parsers.sources import read_sources
 
 from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, FIXTURES
@@ -70,3 +71,21 @@ def test_only_a_sys_tree_is_captured(run: Callable[..., Ran], tmp_path: Path) ->
         "this is no /sys tree: it has no firmware tables, device tree or PCI functions; name /sys or a copy of it\n"
     )
     assert not (tmp_path / "board").exists()
+
+
+def test_the_memory_map_is_saved_as_text(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What `/sys/firmware/memmap` says is saved in the form of `/proc/iomem`, and read from there again."""
+    root = tmp_path / "sys" / "firmware"
+    (root / "acpi" / "tables").mkdir(parents=True)
+    (root / "acpi" / "tables" / "DMAR").write_bytes((BOARDS / "q35-vtd" / "DMAR.bin").read_bytes())
+    entries = (("0x0", "0x9fbff", "System RAM"), ("0x9fc00", "0x9ffff", "Reserved"))
+    for number, values in enumerate(entries):
+        (root / "memmap" / str(number)).mkdir(parents=True)
+        for name, value in zip(("start", "end", "type"), values, strict=True):
+            (root / "memmap" / str(number) / name).write_text(value + "\n")
+    ran = run("capture", tmp_path / "board", "--sys", tmp_path / "sys")
+    assert (ran.status, ran.err) == (0, "")
+    text = "00000000-0009fbff : System RAM\n0009fc00-0009ffff : Reserved\n"
+    assert (tmp_path / "board" / "iomem.txt").read_text() == text
+    memory = read_sources([str(tmp_path / "board")]).memory
+    assert [(one.start, one.length, one.kind) for one in memory] == [(0, 0x9FC00, "ram"), (0x9FC00, 0x400, "reserved")]

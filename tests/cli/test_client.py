@@ -40,22 +40,22 @@ def test_a_session_does_what_its_lines_say(session: Callable[..., Ran]) -> None:
         "attach",
         "object  # numbers are those of the service",
         "",
-        "add 3 02:01.0 together",
-        "map 3 rw 0x80000000,0x1800",
-        "map 3 x 0x90000000,4096 to 0x40000000",
+        "add 2 02:01.0 together",
+        "map 2 rw 0x80000000,0x1800",
+        "map 2 x 0x90000000,4096 to 0x40000000",
         "dma 02:02.0 write 0x80000010,8",
         "dma 02:02.0 read 0x90000000,4",
         "reserved 02:01.0",
         "status",
-        "unmap 3 0x80000000,1 0x90000000,1",
+        "unmap 2 0x80000000,1 0x90000000,1",
         "remove 02:01.0 together",
-        "add 3 00:04.*",
-        "destroy 3",
+        "add 2 00:04.*",
+        "destroy 2",
         "object manual",
     )
     assert ran.out.splitlines() == [
         "attached as me with attach, target, dma",
-        "object 3",
+        "object 2",
         "added 0000:02:01.0, 0000:02:02.0 (+1)",
         "granted 0x80000000-0x80001fff rw-; beyond what was asked, by rounding: 0x80001800-0x80001fff",
         "granted 0x90000000-0x90000fff r-x; the unit cannot grant --x without r--",
@@ -68,7 +68,7 @@ def test_a_session_does_what_its_lines_say(session: Callable[..., Ran]) -> None:
         "removed 0000:02:01.0, 0000:02:02.0",
         "added 0000:00:04.0, 0000:00:04.1 (+1)",
         "done",
-        "object 4",
+        "object 3",
     ]
     assert (ran.status, ran.err) == (0, "")
 
@@ -86,7 +86,7 @@ def test_reserved_regions_are_listed(
 
 def test_what_is_refused_is_status_1_and_the_session_goes_on(session: Callable[..., Ran]) -> None:
     """A refused request and a refused access are answered with the reason; the next line is carried out."""
-    ran = session("object", "add 3 02:01.0", "add 3 mmio:0xfe000000,4096", "dma 00:03.0 read 0x1000,4", "attach")
+    ran = session("object", "add 2 02:01.0", "add 2 mmio:0xfe000000,4096", "dma 00:03.0 read 0x1000,4", "attach")
     lines = ran.out.splitlines()
     assert lines[1].startswith("refused: EBUSY: 0000:02:01.0: devices that share an ID can be granted together only")
     assert lines[2].startswith("refused: ENOENT: mem:fe000000: VT-d units control devices that have a PCI requester ID")
@@ -101,16 +101,16 @@ def test_what_is_refused_is_status_1_and_the_session_goes_on(session: Callable[.
         ("frob", "no command 'frob'"),
         ("object x", "object x: x is not 'manual'"),
         ("object manual x", "usage: object [manual] make an object"),
-        ("add 3", "usage: add OBJECT DEVICE [together]"),
+        ("add 2", "usage: add OBJECT DEVICE [together]"),
         ("add two 00:03.0", "invalid literal"),
-        ("add 3 00:03.0 alone", "alone is not 'together'"),
+        ("add 2 00:03.0 alone", "alone is not 'together'"),
         ("add -2 00:03.0", "-2 is negative"),
-        ("add 3 *:*", "is no SSSS:BB:DD.F"),
-        ("add 3 *:00:*.*", "is no SSSS:BB:DD.F"),
-        ("add 3 0:zz:*.*", "invalid literal"),
-        ("map 3 rwq 0,1", "rwq is not made of r, w and x"),
-        ("map 3 rw", "no range is given"),
-        ("map 3 rw 0x1000", "0x1000 is no ADDRESS,LENGTH"),
+        ("add 2 *:*", "is no SSSS:BB:DD.F"),
+        ("add 2 *:00:*.*", "is no SSSS:BB:DD.F"),
+        ("add 2 0:zz:*.*", "invalid literal"),
+        ("map 2 rwq 0,1", "rwq is not made of r, w and x"),
+        ("map 2 rw", "no range is given"),
+        ("map 2 rw 0x1000", "0x1000 is no ADDRESS,LENGTH"),
         ("dma 00:03.0 push 0,1", "push is neither read nor write"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_service_that_ends_ends_the_session(
     monkeypatch.setattr("sys.stdin", lines())
     ran = run("client", "--socket", serving.path)
     assert ran.status == 3
-    assert ran.out.splitlines()[0] == "object 3"
+    assert ran.out.splitlines()[0] == "object 2"
     assert len(ran.out.splitlines()) == 2
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from iommuman.logging_backend.names import (
 )
 from loguru import logger
 
-from .helpers import make, read
+from .helpers import make, read, texts
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_levels_and_severities() -> None:
 
 def test_loguru_records_are_packed(tmp_path: Path, writer: SetWriter) -> None:
     """Message, level, time, extra fields and code of a record become those of the packet."""
-    logger.add(slog2_sink(writer), format="{message}", level=0)
+    logger.add(slog2_sink(writer), format="", level=0)
     before = time.time_ns() // 1000 * 1000
     logger.trace("plain")
     logger.bind(code=77, device="0000:02:01.0", sid=66).warning("fault at {:#x}", 4096)
@@ -72,10 +73,10 @@ def test_loguru_records_are_packed(tmp_path: Path, writer: SetWriter) -> None:
 
 def test_loguru_code_alone_and_source(tmp_path: Path, writer: SetWriter) -> None:
     """A code without other fields needs none; with `source`, logger, function and line are fields."""
-    number = logger.add(slog2_sink(writer), format="{message}")
+    number = logger.add(slog2_sink(writer), format="")
     logger.bind(code=5).info("code")
     logger.remove(number)
-    logger.add(slog2_sink(writer, source=True), format="{message}")
+    logger.add(slog2_sink(writer, source=True), format="")
     logger.info("where")
     code, where = read(tmp_path)
     assert (code.code, code.fields) == (5, {})
@@ -87,7 +88,7 @@ def test_loguru_code_alone_and_source(tmp_path: Path, writer: SetWriter) -> None
 @pytest.mark.parametrize("enqueue", [False, True])
 def test_loguru_exceptions_are_whole(tmp_path: Path, writer: SetWriter, *, enqueue: bool) -> None:
     """A traceback is kept to its last line, also when records pass through loguru's queue."""
-    logger.add(slog2_sink(writer), format="{message}", enqueue=enqueue, backtrace=False, diagnose=False)
+    logger.add(slog2_sink(writer), format="", enqueue=enqueue, backtrace=False, diagnose=False)
 
     def fail(depth: int) -> None:
         if not depth:
@@ -101,7 +102,8 @@ def test_loguru_exceptions_are_whole(tmp_path: Path, writer: SetWriter, *, enque
     logger.complete()
     (packet,) = read(tmp_path)
     assert packet.severity == 2
-    assert packet.text.startswith("went wrong\nTraceback (most recent call last):\n")
+    assert packet.text.startswith("went wrong\n")
+    assert "\nTraceback (most recent call last):\n" in packet.text
     assert packet.text.count("fail(") >= 2
     assert packet.text.endswith("ValueError: " + "x" * 3000)
 
@@ -109,8 +111,6 @@ def test_loguru_exceptions_are_whole(tmp_path: Path, writer: SetWriter, *, enque
 def test_loguru_exception_without_any_text(tmp_path: Path, writer: SetWriter) -> None:
     """When neither traceback nor formatted text is at hand, type and value are still kept."""
     exception = SimpleNamespace(type=ValueError, value=ValueError("x"), traceback=None)
-    from datetime import UTC, datetime
-
     level, now = SimpleNamespace(no=40), datetime.now(UTC)
     record = {"message": "m", "exception": exception, "time": now, "level": level, "extra": {}}
 
@@ -124,9 +124,33 @@ def test_loguru_exception_without_any_text(tmp_path: Path, writer: SetWriter) ->
     assert read(tmp_path)[0].text == "m\nValueError: x"
 
 
+def test_loguru_exception_outside_of_one(tmp_path: Path, writer: SetWriter) -> None:
+    """Where there is no exception, or one that was never raised, the text says so, as loguru's own does."""
+    logger.add(slog2_sink(writer), format="")
+    logger.exception("no exception")
+    logger.opt(exception=ValueError("never raised")).error("an object")
+    assert texts(tmp_path) == ["no exception\nNoneType: None", "an object\nValueError: never raised"]
+
+
+def test_loguru_times(tmp_path: Path, writer: SetWriter) -> None:
+    """Times are exact to the microsecond in any year and zone; one without a zone is local."""
+    moments = {
+        datetime(2026, 11, 21, 1, 35, 52, 886001, UTC): 1_795_224_952_886_001_000,
+        datetime(2026, 11, 21, 3, 35, 52, 886001, timezone(timedelta(hours=2))): 1_795_224_952_886_001_000,
+        datetime(2300, 1, 1, 0, 0, 0, 123457, UTC): 10_413_792_000_123_457_000,
+        datetime(2026, 11, 21, 1, 35, 52, 1): int(datetime(2026, 11, 21, 1, 35, 52).timestamp()) * 10**9 + 1000,  # noqa: DTZ001
+    }
+    logger.add(slog2_sink(writer), format="")
+    for number, moment in enumerate(moments):
+        logger.configure(patcher=lambda record: record.__setitem__("time", moment))  # noqa: B023 - used at once
+        logger.bind(code=number).info("x")
+    logger.configure(patcher=lambda _: None)
+    assert {packet.code: packet.timestamp for packet in read(tmp_path)} == dict(enumerate(moments.values()))
+
+
 def test_loguru_from_threads(tmp_path: Path, writer: SetWriter) -> None:
     """Records of many threads through the queue are all there, with the times at which they were made."""
-    logger.add(slog2_sink(writer), format="{message}", enqueue=True)
+    logger.add(slog2_sink(writer), format="", enqueue=True)
     workers = [
         threading.Thread(target=lambda who=who: [logger.info(f"{who} {i}") for i in range(50)]) for who in range(4)
     ]

@@ -91,6 +91,7 @@ def test_syslog_lines() -> None:
         "<0>", "<2>", "<3>", "<4>", "<5>", "<6>", "<7>", "<7>", "<6>",
     ]  # fmt: skip
     assert syslog_line(packet._replace(timestamp=(1 << 64) - 1))
+    assert ' code="7" a_="1" a_="2" field.code="3"] ' in syslog_line(rich("x", {"a]": 1, "a=": 2, "code": 3}))
 
 
 @pytest.fixture
@@ -126,8 +127,10 @@ def test_journal_messages(journal: tuple[Path, socket.socket]) -> None:
     assert found["MESSAGE"] == b"one\ntwo"
     assert found["PRIORITY"] == b"3"
     assert (found["SID"], found["F_X"], found["RAW"], found["F1__"]) == (b"66", b"y", b"a\nb", b"z")
+    assert found["FIELD_MESSAGE"] == b"no"
     assert found["SLOG2_TIMESTAMP"] == b"1700000000123456789"
     assert all(len(key) <= 64 and key[0].isalpha() for key in found)
+    assert journal_message(rich("x", {"a-b": 1, "a_b": 2})).endswith(b"A_B=1\nA_B=2\n")
     assert "PRIORITY" not in entries(journal_message(rich("x", {}, severity=UNKNOWN_SEVERITY)))
 
 

@@ -19,7 +19,6 @@ from iommuman.logging_backend import (
     BufferConfig,
     Limits,
     Placement,
-    RegisterFlag,
     Schema,
     SetConfig,
     SetWriter,
@@ -361,28 +360,6 @@ def test_a_forked_child_gets_a_set_of_its_own(tmp_path: Path) -> None:
         os.getpid(): [(0, "parent before"), (1, "parent after")],
         child: [(0, "child"), (1, "child again")],
     }
-
-
-def test_limited_retries_give_up(tmp_path: Path) -> None:
-    """With LIMIT_RETRIES a call gives EBUSY instead of waiting for another thread."""
-    flags = RegisterFlag.LIMIT_RETRIES
-    config = SetConfig("test", max_retries=3)
-    with register(config, flags, Placement(directory=tmp_path)) as writer:
-        inside, done = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            with writer._lock:
-                inside.set()
-                done.wait(10)
-
-        holder = threading.Thread(target=hold)
-        holder.start()
-        inside.wait(10)
-        assert writer.log(0, 0, 5, "busy") == errno.EBUSY
-        done.set()
-        holder.join()
-        assert writer.log(0, 0, 5, "free") == 0
-    assert texts(tmp_path) == ["free"]
 
 
 @pytest.mark.parametrize("mapped", [True, False])

@@ -17,21 +17,21 @@ from tests.manager.serving import BASE, NVME, SCSI, Serving, answer, assert_reac
 MESSAGES = int(os.environ.get("IOMMUMAN_FUZZ_MESSAGES", "3000"))
 """Mutated messages sent; 100,000 is what the project asks of itself."""
 
-SEEDS: list[Callable[[int], bytes]] = [
-    lambda serial: p.request(serial, c.CreateObject()),
-    lambda serial: p.request(serial, c.AddDevice(6, c.NamedId(SCSI))),
-    lambda serial: p.request(serial, c.AddDevice(6, c.PciId(0x41, None, 0))),
-    lambda serial: p.request(serial, c.AddDevice(4, c.PciId(), together=True)),
-    lambda serial: p.request(serial, c.AddDevice(4, c.MmioId(0xFE000000, 4096))),
-    lambda serial: p.request(serial, c.MapEntries(4, 3, (c.Entry(BASE, 4096), c.Entry(BASE + 8192, 1)))),
-    lambda serial: p.request(serial, c.MapEntries(4, 0, (c.Entry(BASE, 4096),))),
-    lambda serial: p.request(serial, c.MapEntries(4, 3, (c.Entry(BASE, 4096),), 0x40000000)),
-    lambda serial: p.request(serial, c.RemoveDevice(c.NamedId(NVME))),
-    lambda serial: p.request(serial, c.DestroyObject(4)),
-    lambda serial: p.request(serial, c.ReportReserved(c.NamedId(SCSI))),
-    lambda serial: p.request(serial, c.Watch()),
-    lambda serial: p.request(serial, c.ReadIncident()),
-    lambda serial: p.request(serial, c.DmaAccess(c.NamedId(NVME), BASE, 8, write=True)),
+SEEDS: list[Callable[[int, int], bytes]] = [
+    lambda serial, _: p.request(serial, c.CreateObject()),
+    lambda serial, number: p.request(serial, c.AddDevice(number, c.NamedId(SCSI))),
+    lambda serial, number: p.request(serial, c.AddDevice(number, c.PciId(0x41, None, 0))),
+    lambda serial, number: p.request(serial, c.AddDevice(number, c.PciId(), together=True)),
+    lambda serial, number: p.request(serial, c.AddDevice(number, c.MmioId(0xFE000000, 4096))),
+    lambda serial, number: p.request(serial, c.MapEntries(number, 3, (c.Entry(BASE, 4096), c.Entry(BASE + 8192, 1)))),
+    lambda serial, number: p.request(serial, c.MapEntries(number, 0, (c.Entry(BASE, 4096),))),
+    lambda serial, number: p.request(serial, c.MapEntries(number, 3, (c.Entry(BASE, 4096),), 0x40000000)),
+    lambda serial, _: p.request(serial, c.RemoveDevice(c.NamedId(NVME))),
+    lambda serial, number: p.request(serial, c.DestroyObject(number)),
+    lambda serial, _: p.request(serial, c.ReportReserved(c.NamedId(SCSI))),
+    lambda serial, _: p.request(serial, c.Watch()),
+    lambda serial, _: p.request(serial, c.ReadIncident()),
+    lambda serial, _: p.request(serial, c.DmaAccess(c.NamedId(NVME), BASE, 8, write=True)),
 ]
 
 
@@ -94,7 +94,7 @@ def fuzz(serving: Serving, source: random.Random, name: str) -> int:
         connection.sendall(p.request(0, c.Attach(1, name, abilities)))
         answer(connection)
         for serial in range(200):
-            message = source.choice(SEEDS)(serial)
+            message = source.choice(SEEDS)(serial, source.randrange(1, 12))
             connection.sendall(mutate(message, source) if source.randrange(4) else message)
             sent += 1
             connection.settimeout(0)

@@ -33,7 +33,7 @@ LARGEST_LISTING = 16 << 20
 """Bytes of a listing after which iasl is taken to have lost its way."""
 
 _FIELD = re.compile(r"^\[([0-9A-Fa-f]+)h (\d+)\s+(?:([0-9A-Fa-f]+)h|(\d+))\]\s*(.*?) :(?: (.*))?$")
-_BITS = re.compile(r"^\s{3,}([A-Za-z(][^:]*?) : ([0-9A-Fa-f]+)\s*$")
+_BITS = re.compile(r"^\s{3,}([A-Za-z0-9(][^:]*?) : ([0-9A-Fa-f]+)\s*$")
 _RAW_HEAD = re.compile(r"^Raw Table Data: Length (\d+) \(0x[0-9A-Fa-f]+\)\s*$")
 _RAW_LINE = re.compile(r"^\s+([0-9A-Fa-f]{4,}): ((?:[0-9A-Fa-f]{2} )+)")
 _BYTES = re.compile(r"^[0-9A-Fa-f]{2}(?: [0-9A-Fa-f]{2})*$")
@@ -41,7 +41,7 @@ _PAIR = re.compile(r"^([0-9A-Fa-f]{2}),([0-9A-Fa-f]{2})$")
 _HEX = re.compile(r"^[0-9A-Fa-f]+$")
 _STRING = re.compile(r'^"(.*)"\s*(\[.*\])?$', re.DOTALL)
 _STOPPED = re.compile(
-    r"^(?:\*{4} )?(Unknown (?:DMAR subtable|IORT node) type 0x[0-9A-Fa-f]+|Invalid zero length subtable)$"
+    r"^(?:\*{4} )?(Unknown (?:(?:DMAR|MADT|SRAT) subtable|IORT node) type 0x[0-9A-Fa-f]+|Invalid zero length subtable)$"
 )
 _LABEL = re.compile(r"^\[.*\]$")
 _REMARK = re.compile(r"\s*/\*(.*?)\*+/\s*$")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from iommuman.parsers import ParseError, sources
-from iommuman.parsers.acpi import table
+from iommuman.parsers.acpi import Raw, read_body, table
+from iommuman.parsers.acpi.madt import Madt
 from iommuman.parsers.sources import Inputs, read_file, read_sources
 
 from tests.conftest import BOARDS
@@ -107,6 +110,28 @@ def test_one_part_makes_a_sys_tree(part: str, tmp_path: Path) -> None:
     inputs = read_sources([str(tmp_path)])
     assert [len(inputs.tables), len(inputs.trees), len(inputs.pci)] == [part == "tables", part == "tree", part == "pci"]
     assert inputs.passed_over == []
+
+
+@pytest.mark.parametrize("dump", [False, True])
+def test_tables_that_declare_no_iommu_are_read_when_asked_for(dump: bool, tmp_path: Path) -> None:
+    """The MADT of a source keeps its body as bytes until somebody needs it, in a dump as well."""
+    madt = (BOARDS / "q35-vtd" / "APIC.bin").read_bytes()
+    path = write(tmp_path, source=write_new("APIC", madt).encode() if dump else madt) / "source"
+    (found,) = read_sources([str(path)]).tables
+    assert isinstance(found.body, Raw)
+    assert isinstance(read_body(found).body, Madt)
+
+
+def test_a_board_is_shown_without_what_reads_the_neighbours(tmp_path: Path) -> None:
+    """`dump` of a folder imports nothing that reads MADT, HPET, SRAT or memory maps: start-up time is a feature."""
+    code = (
+        "import sys; from iommuman.cli.main import main; "
+        f"assert main(['dump', {str(BOARDS / 'q35-vtd')!r}]) == 0; "
+        "print(sorted(name for name in sys.modules if name.startswith('iommuman.parsers')))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "iommuman.parsers.acpi.dmar.reader" in ran.stdout
+    assert not [name for name in ("madt", "hpet", "srat", "entries", "memory_map") if f".{name}" in ran.stdout]
 
 
 def test_live_is_the_machines_own_tree_unless_there_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,3 +351,41 @@ def test_a_file_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
     named = read_sources([str(folder / "one"), str(folder / "two")])
     assert len(named.tables) == 1
     assert named.findings[0].message.endswith(f"(the same as {folder}/one)")
+
+
+IOMEM = b"00001000-0009fbff : System RAM\n0009fc00-0009ffff : Reserved\n"
+LOG = b"[    0.0] Linux version 6.1\n[    0.0] BIOS-e820: [mem 0x0000000000001000-0x000000000009fbff] usable\n"
+
+
+@pytest.mark.parametrize(("data", "count"), [(IOMEM, 2), (LOG, 1)])
+def test_a_memory_map_is_read_beside_a_table(data: bytes, count: int, tmp_path: Path) -> None:
+    """The text of `/proc/iomem` and a kernel log give the memory map, silently, in a folder or by name."""
+    folder = write(tmp_path, table=SSDT, text=data)
+    for paths in ([folder], [folder / "table", folder / "text"]):
+        inputs = read_sources([str(path) for path in paths])
+        assert (len(inputs.tables), len(inputs.memory)) == (1, count)
+        assert (inputs.passed_over, inputs.findings) == ([], [])
+        assert inputs.memory[0].origin.source == str(folder / "text")
+
+
+def test_a_memory_map_alone_is_no_board(tmp_path: Path) -> None:
+    """Nothing can be made of a memory map when no source says anything else."""
+    path = write(tmp_path, text=LOG) / "text"
+    assert refused(path) == f"{path}: {NOTHING}; {ADVICE}"
+
+
+def test_a_memory_map_that_was_hidden_is_told(tmp_path: Path) -> None:
+    """`/proc/iomem` as other users than root see it gives a finding and no range."""
+    folder = write(tmp_path, table=SSDT, text=b"00000000-00000000 : System RAM\n")
+    inputs = read_sources([str(folder)])
+    assert inputs.memory == []
+    assert [finding.rule for finding in inputs.findings] == ["MEMORY-HIDDEN"]
+
+
+def test_the_memory_map_of_a_sys_tree_is_read(tmp_path: Path) -> None:
+    """The folders of `firmware/memmap` are read beside the tables."""
+    write(tmp_path / "firmware/acpi/tables", DMAR=sealed(b"DMAR", bytes(12)))
+    write(tmp_path / "firmware/memmap/0", start=b"0x1000\n", end=b"0x1fff\n", type=b"System RAM\n")
+    (found,) = read_sources([str(tmp_path)]).memory
+    assert (found.start, found.length, found.kind) == (0x1000, 0x1000, "ram")
+    assert found.origin.source == f"{tmp_path}/firmware/memmap/0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .hardware import Model
+from .reach import reach
 from .values import FETCH, PRIVILEGED, READ, WRITE, Capabilities, Outcome, Transaction
 
-__all__ = ["FETCH", "PRIVILEGED", "READ", "WRITE", "Capabilities", "Model", "Outcome", "Transaction"]
+__all__ = ["FETCH", "PRIVILEGED", "READ", "WRITE", "Capabilities", "Model", "Outcome", "Transaction", "reach"]

@@ -27,6 +27,7 @@ class Model:
 
     Attributes:
         caps: its identification registers.
+        memory: where structures and queues are.
         interrupts: wired interrupts so far, by name: `eventq`, `priq`, `cmdq-sync`, `gerror`.
         page_responses: CMD_PRI_RESP so far.
         finished: transactions that were stalled and have come to an end, with their outcome.
@@ -54,7 +55,7 @@ class Model:
         self.finished: list[tuple[Transaction, Outcome]] = []
         self.tlb = Tlb()
         self.configuration = Configuration(memory, self.caps, self.tlb, caching=caching)
-        self._memory = memory
+        self.memory = memory
         self._merging = merging
         self._caching = caching
         self._translator = Translator(memory, self.caps, caching=caching and tlb)
@@ -157,7 +158,7 @@ class Model:
 
     def _message(self, address: int, data: int, error: int) -> None:
         try:
-            self._memory.write(address, data.to_bytes(4, "little"))
+            self.memory.write(address, data.to_bytes(4, "little"))
         except IommuError:
             if not self._errors() & error:
                 self._registers[regs.GERROR] ^= error
@@ -175,7 +176,7 @@ class Model:
         ):
             cons = self._registers[regs.CMDQ_CONS] & 2 * wrap - 1
             try:
-                raw = self._memory.read(start + (cons & wrap - 1) * _COMMAND_SIZE, _COMMAND_SIZE)
+                raw = self.memory.read(start + (cons & wrap - 1) * _COMMAND_SIZE, _COMMAND_SIZE)
             except IommuError:
                 error = CommandError.CERROR_ABT
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .caches import Caches
 from .hardware import Hardware
+from .reach import reach
 from .requests import (
     ATOMIC,
     EXECUTE,
@@ -30,4 +31,5 @@ __all__ = [
     "Posted",
     "RemappingUnit",
     "Untouched",
+    "reach",
 ]

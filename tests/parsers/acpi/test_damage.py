@@ -18,7 +18,8 @@ from tests.conftest import FIXTURES, tables
 from tests.damage import mutants, truncations
 
 pytestmark = pytest.mark.damage
-TABLES = tables("DMAR", "IORT", "MCFG")
+SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "MCFG", "SRAT")
+TABLES = tables(*SIGNATURES)
 
 
 def exercise(data: bytes) -> bool:
@@ -53,20 +54,22 @@ def test_every_mutant_is_answered(path: Path) -> None:
         assert exercise(mutant)
 
 
-@given(st.binary(max_size=400), st.sampled_from([b"DMAR", b"IORT", b"MCFG"]))
-def test_any_bytes_are_answered(body: bytes, signature: bytes) -> None:
+@given(st.binary(max_size=400), st.sampled_from(SIGNATURES))
+def test_any_bytes_are_answered(body: bytes, signature: str) -> None:
     """Whatever follows a header is read without any exception but ours, and comes back unchanged."""
-    head = signature + (36 + len(body)).to_bytes(4, "little") + bytes(28)
+    head = signature.encode() + (36 + len(body)).to_bytes(4, "little") + bytes(28)
     assert exercise(head + body)
 
 
-@pytest.mark.parametrize("signature", [b"DMAR", b"IORT", b"MCFG"])
-@pytest.mark.parametrize("filler", [b"\0", b"\xff", b"\x04\0", b"\x10\0", b"\x09\x10\0\0", b"\x09\0\x04\0"])
-def test_large_hostile_tables_cost_time_and_memory_in_proportion(signature: bytes, filler: bytes) -> None:
+@pytest.mark.parametrize("signature", SIGNATURES)
+@pytest.mark.parametrize(
+    "filler", [b"\0", b"\xff", b"\x04\0", b"\x10\0", b"\x09\x10\0\0", b"\x09\0\x04\0", b"\x01\x02", b"\x80\x02"]
+)
+def test_large_hostile_tables_cost_time_and_memory_in_proportion(signature: str, filler: bytes) -> None:
     """The worst repeated content is read in linear time, and in a few hundred bytes of memory for each byte."""
     size = 1 << 17
-    head = bytearray(signature + size.to_bytes(4, "little") + bytes(28))
-    if signature == b"IORT":
+    head = bytearray(signature.encode() + size.to_bytes(4, "little") + bytes(28))
+    if signature == "IORT":
         head += (0xFFFFFFFF).to_bytes(4, "little") + (48).to_bytes(4, "little") + bytes(4)
     data = bytes(head) + (filler * size)[: size - len(head)]
     tracemalloc.start()

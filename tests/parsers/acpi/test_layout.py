@@ -10,15 +10,20 @@ import pytest
 from construct import Byte, Bytes, GreedyBytes, Int16ub, Int16ul, Int24ul, Int32ul, Renamed, Struct
 from hypothesis import given
 from hypothesis import strategies as st
-from iommuman.parsers.acpi import mcfg, sdt
+from iommuman.parsers.acpi import hpet, mcfg, sdt
 from iommuman.parsers.acpi.dmar import layout as dmar_layout
 from iommuman.parsers.acpi.dmar import records as dmar_records
 from iommuman.parsers.acpi.iort import layout as iort_layout
 from iommuman.parsers.acpi.iort import records as iort_records
 from iommuman.parsers.acpi.layout import Layout, LayoutField
+from iommuman.parsers.acpi.madt import layout as madt_layout
+from iommuman.parsers.acpi.madt import records as madt_records
 from iommuman.parsers.acpi.record import Record
+from iommuman.parsers.acpi.srat import layout as srat_layout
+from iommuman.parsers.acpi.srat import records as srat_records
 
-MODULES = (sdt, mcfg, dmar_layout, iort_layout)
+MODULES = (sdt, mcfg, hpet, dmar_layout, iort_layout, madt_layout, srat_layout)
+RECORDS = (sdt, mcfg, hpet, dmar_records, iort_records, madt_records, srat_records)
 DECLARATIONS = {
     f"{module.__name__}.{name}": value
     for module in MODULES
@@ -68,10 +73,11 @@ def test_values_that_do_not_fit_are_refused() -> None:
         Layout(Struct("one" / Byte)).write((256,))
 
 
-@pytest.mark.parametrize("cls", record_classes(sdt, mcfg, dmar_records, iort_records), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", record_classes(*RECORDS), ids=lambda cls: cls.__name__)
 def test_records_have_the_fields_of_their_layout_in_order(cls: type[Record]) -> None:
     """A record's attributes after its offset are the fields of its newest layout: values are given by position."""
-    layouts = [layout for _, layout in getattr(cls, "LAYOUTS", ())] or [cls.LAYOUT]
+    layouts = [layout for _, layout in getattr(cls, "LAYOUTS", ())]
+    layouts = layouts or [*reversed(getattr(cls, "EARLIER", ())), cls.LAYOUT]
     declared = [field.name for field in dataclasses.fields(cls) if not field.kw_only][1:]
     wanted = [field.name for field in layouts[-1].fields]
     assert declared[: len(wanted)] == wanted

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iommuman.base import Origin
 from iommuman.parsers import ParseError
-from iommuman.parsers.acpi import Raw, Table, build_table, is_table, parse_table, seal_table, table
+from iommuman.parsers.acpi import Raw, Table, build_table, is_table, parse_table, read_body, seal_table, table
 from iommuman.parsers.acpi.dmar import Andd, Dmar, Drhd
 from iommuman.parsers.acpi.iort import Iort, RootComplex
+from iommuman.parsers.acpi.madt import IoApic, Madt
 from iommuman.parsers.acpi.mcfg import Mcfg
 
 from .test_sdt import findings, sealed
@@ -299,3 +300,36 @@ def test_a_sealed_table_is_sealed(body: bytes, signature: bytes, length: int) ->
     rules = {finding.rule for finding in parse_table(data).findings}
     assert not rules & {"ACPI-CHECKSUM", "ACPI-TRAILING"}
     assert int.from_bytes(data[4:8], "little") == len(data)
+
+
+def test_a_neighbour_is_read_when_it_is_asked_for() -> None:
+    """Read later, the body of a MADT is what it is when read at once, and its findings follow those of the header."""
+    data = bytearray(sealed(b"APIC", bytes(8) + bytes.fromhex("01 0C 02 00 00 00 C0 FE 00 00 00 00 00")))
+    data[9] ^= 1
+    later = parse_table(bytes(data), "T", neighbours=False)
+    assert isinstance(later.body, Raw)
+    assert [finding.rule for finding in later.findings] == ["ACPI-CHECKSUM"]
+    assert build_table(later) == data
+    now = read_body(later)
+    assert now == parse_table(bytes(data), "T")
+    assert isinstance(now.body, Madt)
+    assert isinstance(now.body.entries[0], IoApic)
+    assert [finding.rule for finding in now.findings] == ["ACPI-CHECKSUM", "MADT-ENTRY-END"]
+    assert read_body(now) is now
+
+
+def test_reading_a_body_again_adds_nothing() -> None:
+    """A neighbour too short for its kind stays raw with one finding; other tables are given back as they are."""
+    short = parse_table(sealed(b"SRAT", bytes(11)), "T")
+    assert read_body(short) == short
+    other = parse_table(sealed(b"SSDT", bytes(11)), "T", neighbours=False)
+    assert read_body(other) is other
+    assert isinstance(parse_table(sealed(b"MCFG", bytes(8)), "T", neighbours=False).body, Mcfg)
+
+
+def test_the_findings_of_a_body_that_is_read_later_are_bounded() -> None:
+    """Of 2000 entries that are too short a thousand are told, and how many more there are."""
+    table = parse_table(sealed(b"APIC", bytes(8) + b"\x01\x02" * 2000), neighbours=False)
+    found = read_body(table).findings
+    assert len(found) == 1001
+    assert str(found[-1]) == "APIC: 1000 more findings are not listed; mend those that are listed first"

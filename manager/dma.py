@@ -1,0 +1,155 @@
+"""One access of a device, shown as hardware takes it: each structure that is read on the way, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..iommu import Memory
+from .incidents import Incident
+from .machine import Machine
+from .manager import Manager
+from .ports import GRANULE
+from .survey import Endpoint
+
+if TYPE_CHECKING:
+    from ..iommu.smmuv3.model import Model
+    from ..iommu.vtd.model import RemappingUnit
+
+MOST_PAGES = 1 << 20
+"""Pages of one access: 4 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A structure that the unit read: what it is, where it is, and its bytes as a number (little-endian)."""
+
+    what: str
+    address: int
+    size: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What becomes of a part of an access that lies in one page.
+
+    Attributes:
+        address: device address.
+        length: in bytes.
+        physical: where it goes; None when it is refused.
+        steps: what the unit read to find out.
+        incident: what the unit recorded, when it is refused and recorded.
+    """
+
+    address: int
+    length: int
+    physical: int | None
+    steps: tuple[Step, ...]
+    incident: Incident | None
+
+
+class TracedMemory(Memory):
+    """Memory that notes what is read, while asked to.
+
+    Attributes:
+        trace: `(address, size, value)` of every read since it was made a list; None: not asked.
+    """
+
+    def __init__(self, ranges: list[tuple[int, int]]) -> None:
+        """Make memory of these `(start, length)` ranges."""
+        super().__init__(ranges)
+        self.trace: list[tuple[int, int, int]] | None = None
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return bytes, as `Memory.read` does."""
+        data = super().read(address, size)
+        if self.trace is not None:
+            self.trace.append((address, size, int.from_bytes(data, "little")))
+        return data
+
+    def read_u64(self, address: int) -> int:
+        """Return a doubleword, as `Memory.read_u64` does."""
+        value = super().read_u64(address)
+        if self.trace is not None:
+            self.trace.append((address, 8, value))
+        return value
+
+
+def access(
+    machine: Machine, manager: Manager, endpoint: Endpoint, address: int, length: int, *, write: bool
+) -> Iterator[Piece]:
+    """Make one access page by page, as the device that sends this ID, and yield what becomes of each part.
+
+    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew.
+    Incidents go to clients and sinks as any do.
+    """
+    memory = machine.memory
+    assert isinstance(memory, TracedMemory)
+    end = address + length
+    while address < end:
+        size = min(end - address, GRANULE - address % GRANULE)
+        model = machine.models[endpoint.unit]
+        memory.trace = []
+        physical = _send(model, memory, endpoint.identifier, address, write=write)
+        steps = tuple(_steps(model, memory.trace))
+        memory.trace = None
+        incident = next((one for one in manager.poll() if one.refusal.identifier == endpoint.identifier), None)
+        yield Piece(address, size, physical, steps, incident)
+        address += size
+
+
+def _send(
+    model: Model | RemappingUnit, memory: TracedMemory, identifier: int, address: int, *, write: bool
+) -> int | None:
+    from ..iommu.vtd.model import READ, WRITE, Blocked, RemappingUnit
+
+    if isinstance(model, RemappingUnit):
+        walked = model.walk(identifier, address, WRITE if write else READ)  # with nothing remembered: this is shown
+        trace, memory.trace = memory.trace, None
+        model.translate(identifier, address, WRITE if write else READ)  # this is recorded
+        memory.trace = trace
+        return None if isinstance(walked, Blocked) else walked
+    from ..iommu.smmuv3.model import Transaction
+
+    return model.access(Transaction(identifier, address, write=write)).address
+
+
+def _steps(model: Model | RemappingUnit, trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name what was read, in the order of the architecture's walk."""
+    from ..iommu.vtd.model import RemappingUnit
+
+    yield from _vtd_steps(trace) if isinstance(model, RemappingUnit) else _smmu_steps(trace)
+
+
+def _vtd_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name root entry, context entry (two doublewords each) and second-stage entries (VT-d 9.1, 9.3, 9.8)."""
+    from ..iommu.vtd.layout import ContextEntry
+
+    levels = 0
+    for what, at in (("root entry", 0), ("context entry", 2)):
+        pair = trace[at : at + 2]
+        if len(pair) == 2:  # noqa: PLR2004 - a doubleword each
+            value = pair[0][2] | pair[1][2] << 64
+            levels = ContextEntry(value).AW + 2
+            yield Step(what, pair[0][0], 16, value)
+    for index, (address, size, value) in enumerate(trace[4:]):
+        yield Step(f"second-stage entry of level {levels - index}", address, size, value)
+
+
+def _smmu_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name level 1 stream table descriptor, STE and stage 2 descriptors (IHI 0070 5.1, 5.2; DDI 0487 D8.3)."""
+    from ..iommu.smmuv3.layout import STE
+
+    number = 0
+    configured = False
+    for address, size, value in trace:
+        if size == STE.size:
+            configured = True
+            yield Step("stream table entry (STE)", address, size, value)
+        elif not configured:
+            yield Step("level 1 stream table descriptor", address, size, value)
+        else:
+            number += 1
+            yield Step(f"stage 2 descriptor, step {number}", address, size, value)

@@ -1,0 +1,118 @@
+"""`prove` and `dma`: the manager's commands on captured boards, with a configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ran
+from tests.conftest import BOARDS
+
+VTD, SMMU = str(BOARDS / "q35-vtd"), str(BOARDS / "virt-smmuv3-acpi")
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> str:
+    """Return a configuration that lets the disk write one region and use another."""
+    path = tmp_path / "disk.smmu"
+    path.write_text(
+        "smmu vtd\nallow disk 0x80000000,1M,t\nallow disk 0x90000000,64K\ndevice pci:0:3.0 disk\n", encoding="utf-8"
+    )
+    return str(path)
+
+
+def test_prove_shows_what_each_device_reaches(run: Callable[..., Ran], configuration: str) -> None:
+    """The configured device reaches its grants, all others nothing, and memory is pictured."""
+    ran = run("prove", "--board", VTD, "--config", configuration)
+    assert ran.status == 0
+    assert "0000:00:03.0  vtd@fed90000 ID 0x18, object 1 of the configuration: reaches 1088 KiB, as granted" in ran.out
+    assert "0000:00:04.0  vtd@fed90000 ID 0x20: reaches nothing" in ran.out
+    assert ran.out.endswith("  0x90000000-0x9000ffff  64 KiB  0000:00:03.0 rw-\n")
+    document = json.loads(run("prove", "--board", VTD, "--config", configuration, "--format", "json").out)
+    assert all(proof["holds"] for proof in document["proofs"])
+
+
+def test_prove_fails_on_a_hole(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, configuration: str) -> None:
+    """A device that does not reach what it was granted makes the status 1."""
+    monkeypatch.setattr("iommuman.manager.ports.VtdPort.map", lambda *_: None)
+    ran = run("prove", "--board", VTD, "--config", configuration)
+    assert ran.status == 1
+    assert "! granted but not reached  -w-  0x80000000-0x800fffff  (1 MiB)" in ran.out
+
+
+def test_devices_behind_no_unit_are_said_loudly(run: Callable[..., Ran]) -> None:
+    """What reaches all of memory is named on stderr, and in JSON."""
+    ran = run("prove", "--board", str(BOARDS / "virt-bypass-acpi"))
+    assert ran.status == 0
+    assert ran.err.splitlines()[-1] == (
+        "UNRESTRICTED: 0000:81:00.0 reaches all of memory: the maps lead to its:0, and to no IOMMU"
+    )
+    document = json.loads(run("prove", "--board", str(BOARDS / "virt-bypass-acpi"), "--format", "json").out)
+    assert [one["device"] for one in document["unrestricted"]] == ["0000:80:00.0", "0000:81:00.0"]
+
+
+def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Status 4 and the reason; with --degraded it goes on."""
+    lines = "smmu armsmmu\nunit a 0x51400000,64,66,0\ndevice mem:0x5b000000 use a 3\n"
+    (tmp_path / "a.smmu").write_text(lines, encoding="utf-8")
+    ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"))
+    assert ran.status == 4
+    assert "no driver here programs units of kind smmuv2" in ran.err
+    ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"), "--degraded")
+    assert ran.status == 0
+    assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit smmuv2@51400000 is not programmed" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "last"),
+    [
+        (["--write", "0x80000000,64"], 0, "    allowed: physical 0x80000000"),
+        (["--read", "0x90000000"], 0, "    allowed: physical 0x90000000"),
+    ],
+)
+def test_dma_is_allowed_where_it_is_granted(
+    run: Callable[..., Ran], configuration: str, arguments: list[str], status: int, last: str
+) -> None:
+    """An access that is granted ends with its physical address, and status 0."""
+    ran = run("dma", "--board", VTD, "--config", configuration, "--device", "00:03.0", *arguments)
+    assert (ran.status, ran.out.splitlines()[-1]) == (status, last)
+
+
+def test_dma_is_refused_where_it_is_not(run: Callable[..., Ran], configuration: str) -> None:
+    """An access that is not granted ends with the unit's reason and record, and status 1; JSON has the same."""
+    command = ["dma", "--board", VTD, "--config", configuration, "--device", "00:03.0", "--read", "0x80000000"]
+    ran = run(*command)
+    assert ran.status == 1
+    assert ran.out.splitlines()[0] == "0000:00:03.0 as ID 0x18 of vtd@fed90000: read"
+    assert ran.out.splitlines()[-2] == "    REFUSED: no permission to read (LGN.3)"
+    document = json.loads(run(*command, "--format", "json").out)
+    assert document["allowed"] is False
+    assert document["endpoints"][0]["pieces"][0]["reason"] == "no permission to read (LGN.3)"
+
+
+def test_every_id_of_a_device_is_tried(run: Callable[..., Ran]) -> None:
+    """A function behind a bridge is asked under its own ID and the bridge's."""
+    ran = run("dma", "--board", VTD, "--device", "02:01.0", "--write", "0x1000")
+    assert [line for line in ran.out.splitlines() if line.startswith("0000")] == [
+        "0000:02:01.0 as ID 0x208 of vtd@fed90000: write",
+        "0000:02:01.0 as ID 0x30 of vtd@fed90000: write",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "x", "0x1000,", "-1", "0,0", "0,2000000", "0xffffffffffffffff,2"])
+def test_ranges_that_cannot_be_are_wrong_usage(run: Callable[..., Ran], text: str) -> None:
+    """What is no address and length is said so, with status 2."""
+    if text == "0x1000,":
+        assert run("dma", "--board", SMMU, "--device", "00:03.0", f"--read={text}").status == 1
+        return
+    assert run("dma", "--board", SMMU, "--device", "00:03.0", f"--read={text}").status == 2
+
+
+def test_a_device_without_unit_cannot_be_asked(run: Callable[..., Ran]) -> None:
+    """A device that no unit controls is refused with the reason."""
+    ran = run("dma", "--board", str(BOARDS / "virt-bypass-acpi"), "--device", "81:00.0", "--read", "0")
+    assert ran.status == 3
+    assert "no unit is known to control this device: the maps lead to its:0" in ran.err
