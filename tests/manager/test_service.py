@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -32,7 +31,6 @@ from tests.manager.serving import (
     SHARING,
     Serving,
     answer,
-    assert_reach_is_granted,
     dial,
     gone,
     grant,
@@ -102,57 +100,6 @@ def test_a_killed_client_leaves_nothing_open(serving: Serving, steps: int) -> No
     other.add_device(number, SCSI)
     other.add_device(number, SHARED, together=True)
     other.close()
-
-
-BUSY = """
-import sys, random
-from iommuman.manager import Client, Access
-client = Client.connect(sys.argv[1], sys.argv[2])
-print("ready", flush=True)
-source = random.Random(sys.argv[2])
-objects = [client.create_object() for _ in range(3)]
-while True:
-    number = source.choice(objects)
-    try:
-        what = source.randrange(4)
-        if what == 0:
-            client.add_device(number, source.choice(["00:03.0", "00:04.0", "00:04.1", "41:00.0"]))
-        elif what == 1:
-            client.map(number, [(0x80000000 + 4096 * source.randrange(8), 4096 * source.randrange(1, 3))], Access(3))
-        elif what == 2:
-            client.map(number, [(0x80000000 + 4096 * source.randrange(8), 8192)], Access.NONE)
-        else:
-            client.destroy_object(number)
-            objects[objects.index(number)] = client.create_object()
-    except OSError:
-        raise
-    except Exception as error:
-        if error.reason == "ENOTCONN":
-            raise
-"""
-
-
-def test_clients_killed_at_random_leave_nothing_open(serving: Serving) -> None:
-    """Busy clients that fight for devices are killed at moments of chance; each time nothing of theirs stays."""
-    source = random.Random(6)
-    for turn in range(3):
-        names = [f"busy {turn} {number}" for number in range(3)]
-        processes = [
-            subprocess.Popen([sys.executable, "-c", BUSY, serving.path, name], stdout=subprocess.PIPE)
-            for name in names
-        ]  # fmt: skip
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-        time.sleep(source.random() / 4)
-        assert_reach_is_granted(serving)
-        for process in processes:
-            process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
-        until(lambda: serving.clients() == 0)
-        assert serving.open_devices() == set()
 
 
 def test_a_client_that_closes_properly_is_gone_as_well(serving: Serving) -> None:
