@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable
 from typing import Protocol, Self, TypeVar
 
@@ -86,7 +87,7 @@ class _Embedded:
     remote = False
 
     def __init__(self, manager: Manager, attach: Attach, machine: Machine | None, limits: Limits | None) -> None:
-        self._notice: Notice | None = None
+        self._notice: Notice = _nothing
         self._session: Session | None = Session(manager, attach, self._tell, machine=machine, limits=limits)
         self.attached = Attached()
 
@@ -104,9 +105,12 @@ class _Embedded:
             session.end()
 
     def _tell(self) -> None:
-        notice, self._notice = self._notice, None
-        if notice is not None:
-            notice()
+        notice, self._notice = self._notice, _nothing
+        notice()
+
+
+def _nothing() -> None:
+    """Tell nobody."""
 
 
 class Client:
@@ -120,6 +124,7 @@ class Client:
         """Use something that carries calls out; see `embedded` and `connect`."""
         self._calls = calls
         self._event = -1
+        self._event_lock = threading.Lock()
         self.objects: tuple[HeldObject, ...] = calls.attached.objects
 
     @classmethod
@@ -297,9 +302,10 @@ class Client:
     def close(self) -> None:
         """Let go: all devices of the client are denied, its records forgotten (libsmmu: `smmu_fini`)."""
         self._calls.close()
-        event, self._event = self._event, -1
-        if event >= 0:
-            os.close(event)
+        with self._event_lock:
+            event, self._event = self._event, -1
+            if event >= 0:
+                os.close(event)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -310,8 +316,9 @@ class Client:
         self.close()
 
     def _signal(self) -> None:
-        if self._event >= 0:
-            os.eventfd_write(self._event, 1)
+        with self._event_lock:  # its number may be another file's as soon as it is closed
+            if self._event >= 0:
+                os.eventfd_write(self._event, 1)
 
     def _call(self, call: Call, kind: type[_Result]) -> _Result:
         result = self._calls.call(checked(call))

@@ -75,8 +75,7 @@ class Connection:
     def close(self) -> None:
         """End the connection, and with it everything that was granted."""
         self._end()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._thread.join()
         self._socket.close()
 
     def _take(self) -> None:

@@ -158,9 +158,8 @@ class Service:
             one = _Connected(self._peer(writer.get_extra_info("socket")), writer)
             await self._converse(one, reader)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-            why = "took too long" if isinstance(error, TimeoutError) else ""
-            if one is not None and one.session is not None and why:
-                self._say("warning", f"client {one.name!r} {why}, and is dropped")
+            if isinstance(error, TimeoutError) and one is not None:
+                self._say("warning", f"process {one.peer.pid} ({one.name!r}) took too long, and is dropped")
         except Exception as error:  # noqa: BLE001 - the design safe state is for what nobody foresaw
             self._fail(error)
         finally:

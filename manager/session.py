@@ -144,7 +144,7 @@ class Session:
                 return Status(None if found is None else StatusRecord.of(found))
             case DmaAccess():
                 return self._dma(call)
-            case Attach():
+            case _:
                 raise ManagerError("EINVAL", "MANAGER-ATTACHED", "the client is attached already", call.name)
 
     def end(self) -> None:

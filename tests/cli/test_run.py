@@ -248,3 +248,22 @@ def test_fields_without_a_value_are_left_out() -> None:
     """What the hardware did not say is not in the log."""
     incident = Incident(1, Refusal("u", None, None, exact=False, access="", reason="r", code=7, raw=b"\x01"), (), None)
     assert fields_of(incident) == {"smmu": "u", "reason": 7, "raw": "01"}
+
+
+def test_a_configuration_is_laid_over_the_board(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """--config grants from start, which is said; the rest stays denied."""
+    path, config = tmp_path / "s", tmp_path / "board.smmu"
+    config.write_text("smmu vtd\nallow disk 0x80000000,4096\ndevice pci:65:0.0 disk\n")
+
+    def use() -> None:
+        with Client.connect(str(path), "driver", ("attach", "dma")) as client:
+            assert client.dma("41:00.0", 0x80000000).allowed
+            assert not client.dma("41:00.0", 0x80001000).allowed
+
+    thread = meanwhile(path, use)
+    ran = run(
+        "run", "--board", BOARD, "--config", config, "--socket", path, "--access", access(tmp_path)
+    )  # fmt: skip
+    thread.join()
+    assert ran.status == 0
+    assert "all are denied everything, but what the configuration grants 0000:41:00.0: " in ran.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import select
 import threading
 import time
@@ -30,7 +31,7 @@ from iommuman.manager import (
     Verdict,
     simulate,
 )
-from iommuman.manager.calls import Added
+from iommuman.manager.calls import Added, Attached, Call, Result
 from iommuman.manager.session import Limits, page_count
 from iommuman.topology import load_topology
 
@@ -499,6 +500,44 @@ def test_a_file_descriptor_becomes_readable_once(board: Board) -> None:
     assert watcher.status() is not None
     assert watcher.notify_fd() == descriptor
     assert select.select([descriptor], [], [], 0)[0] == []
+
+
+def test_a_file_descriptor_that_is_closed_is_never_written(board: Board) -> None:
+    """A notice that comes when the client has been closed goes nowhere: the number may be another file's by then."""
+    watcher = board.client("watcher")
+    descriptor = watcher.notify_fd()
+    watcher.close()
+    other = os.eventfd(0, os.EFD_NONBLOCK)
+    if other != descriptor:
+        os.dup2(other, descriptor)
+    watcher._signal()
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(descriptor)
+    for number in {other, descriptor}:
+        os.close(number)
+
+
+def test_an_answer_to_another_call_is_an_error() -> None:
+    """What carries calls out has to give their results."""
+
+    class Confused:
+        """Answers everything alike."""
+
+        attached = Attached()
+        remote = False
+
+        def expect(self, notice: Callable[[], None]) -> None:
+            """Forget it."""
+
+        def call(self, call: Call) -> Result:
+            """Answer something."""
+            del call
+            return Attached()
+
+        def close(self) -> None:
+            """Do nothing."""
+
+    assert refused(Client(Confused()).create_object).reason == "EPROTO"
 
 
 def test_refusals_can_be_awaited(board: Board) -> None:

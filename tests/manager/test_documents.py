@@ -41,8 +41,8 @@ def test_other_records_are_described() -> None:
     """Devices, records of refused accesses and errors are described with every field, and every reason."""
     for record in (PciId, MmioId, NamedId):
         assert [field.name for field in fields(record) if f'"{field.name}"' not in PROTOCOL] == []
-    for record in (StatusRecord, Failure):
-        assert [field.name for field in fields(record) if f"`{field.name}`" not in PROTOCOL] == []
+    for other in (StatusRecord, Failure):
+        assert [field.name for field in fields(other) if f"`{field.name}`" not in PROTOCOL] == []
     assert [reason for reason in Reason.__args__ if f"`{reason}`" not in PROTOCOL] == []  # type: ignore[attr-defined]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from iommuman.manager import Access
+from iommuman.manager import Access, Manager, simulate
 from iommuman.manager.access_list import AccessList, Allow, Peer
+from iommuman.manager.holdings import Holdings
 from iommuman.manager.service import ServiceLimits
 from iommuman.manager.state import ClientRecord, ObjectRecord, StateFile
 
-from tests.manager.serving import BASE, NVME, RW, SCSI, SHARED, SHARING, Serving, grant, refused, until
+from tests.manager.serving import BASE, NVME, RW, SCSI, SHARED, SHARING, Serving, grant, refused, topology, until
 
 ROOT = Peer(1, 0, frozenset({0}))
 
@@ -43,6 +44,16 @@ def test_a_restarted_service_gives_the_same_grants_to_the_same_client(tmp_path: 
     assert first != second
     with Serving(tmp_path, state=state) as last, last.connect("driver", resume=True) as nothing:
         assert nothing.objects == ()
+
+
+def test_without_a_state_file_nothing_is_remembered() -> None:
+    """A service without a file writes none."""
+    machine = simulate(topology("q35-vtd"))
+    manager = Manager(topology("q35-vtd"), machine.ports, machine.private)
+    holdings = Holdings(manager, None, 30, lambda _level, _text: None)
+    assert not holdings.remembers
+    holdings.write()
+    assert holdings.claim("driver", 0) is None
 
 
 def test_a_client_that_does_not_ask_gets_nothing_back(tmp_path: Path) -> None:
