@@ -7,7 +7,6 @@ it. What nobody foresaw leads to the design safe state: everything is denied, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from dataclasses import dataclass, field
 
@@ -22,6 +21,9 @@ from .machine import Machine
 from .manager import Manager
 from .session import Limits, Session
 from .state import ClientRecord, StateFile
+
+SPARE = 8
+"""Connections of one user beyond the clients that it may have, to be told that they are too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Service:
         self._log = log
         self._peer = peer
         self._holdings = Holdings(manager, state, self._limits.grace, log)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], _Connected] = {}
         self._clients: set[tuple[str, int]] = set()
         self._stopped = asyncio.Event()
         self._failure: BaseException | None = None
@@ -112,9 +114,10 @@ class Service:
             try:
                 self._manager.stop()
             finally:
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(poller, *self._tasks, return_exceptions=True)
+                # Not cancelled: ended, as by the other side, so that each goes the way it always goes.
+                for one in self._open.values():
+                    one.writer.transport.abort()
+                await asyncio.gather(poller, *self._open, return_exceptions=True)
         if self._failure is not None:
             raise ManagerError(
                 "EIO", "SERVICE-SAFE-STATE", "the service has denied everything and ends, since something went wrong",
@@ -148,25 +151,37 @@ class Service:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
         task = asyncio.current_task()
-        if task is None or self._stopped.is_set() or len(self._tasks) >= self._limits.connections:
+        one = self._admit(writer)
+        if task is None or one is None:
             writer.transport.abort()
             return
-        self._tasks.add(task)
-        one: _Connected | None = None
+        self._open[task] = one
         try:
-            writer.transport.set_write_buffer_limits(high=0)
-            one = _Connected(self._peer(writer.get_extra_info("socket")), writer)
             await self._converse(one, reader)
-        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-            if isinstance(error, TimeoutError) and one is not None:
-                self._say("warning", f"process {one.peer.pid} ({one.name!r}) took too long, and is dropped")
+        except TimeoutError:
+            self._say("warning", f"process {one.peer.pid} ({one.name!r}) took too long, and is dropped")
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the other side has gone
         except Exception as error:  # noqa: BLE001 - the design safe state is for what nobody foresaw
             self._fail(error)
         finally:
-            if one is not None:
-                self._end(one)
-            self._tasks.discard(task)
+            self._end(one)
+            del self._open[task]
             writer.transport.abort()
+
+    def _admit(self, writer: asyncio.StreamWriter) -> _Connected | None:
+        """Return who has connected; None when that is one too many, or has gone again."""
+        if self._stopped.is_set() or len(self._open) >= self._limits.connections:
+            return None
+        try:
+            one = _Connected(self._peer(writer.get_extra_info("socket")), writer)
+        except OSError:
+            return None
+        same = sum(other.peer.uid == one.peer.uid for other in self._open.values())
+        if same >= self._limits.clients_per_user + SPARE and not self._is_own(one.peer):
+            return None
+        writer.transport.set_write_buffer_limits(high=0)
+        return one
 
     async def _converse(self, one: _Connected, reader: asyncio.StreamReader) -> None:
         """Answer calls until the client goes, or sends what is no message."""
@@ -177,6 +192,8 @@ class Service:
             except ManagerError as error:
                 self._say("warning", f"process {one.peer.pid} (user {one.peer.uid}) is dropped: {error}")
                 await self._send(one, protocol.reply(0, error))
+                return
+            if self._stopped.is_set():
                 return
             answer = self._answer(one, call)
             await self._send(one, protocol.reply(serial, answer))
@@ -286,5 +303,4 @@ class Service:
             self._holdings.note(session.client, None)
         except (ManagerError, IommuError) as error:
             self._fail(error)
-        with contextlib.suppress(OSError):
-            self._say("info", f"client {one.name!r} is gone, and its grants with it")
+        self._say("info", f"client {one.name!r} is gone, and its grants with it")

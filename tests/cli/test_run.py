@@ -267,3 +267,21 @@ def test_a_configuration_is_laid_over_the_board(run: Callable[..., Ran], tmp_pat
     thread.join()
     assert ran.status == 0
     assert "all are denied everything, but what the configuration grants 0000:41:00.0: " in ran.err
+
+
+def test_a_stop_with_clients_connected_is_quiet(tmp_path: Path) -> None:
+    """Clients that are connected when the service is stopped lose their connection, and no traceback is written."""
+    path = tmp_path / "s"
+    command = [sys.executable, "-c", "from iommuman.cli.main import main; raise SystemExit(main())", "run"]
+    command += ["--board", str(BOARD), "--socket", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    while b"serving clients" not in process.stderr.readline():
+        assert process.poll() is None
+    with socket.socket(socket.AF_UNIX) as silent, Client.connect(str(path), "driver") as client:
+        silent.connect(str(path))
+        client.create_object()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stderr.read() == b""
+    process.stderr.close()

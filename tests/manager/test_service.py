@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -305,6 +306,31 @@ def test_connections_and_clients_of_a_user_have_limits(tmp_path: Path) -> None:
         assert refused(first.create_object).reason == "EDQUOT"
         first.close()
         third.close()
+
+
+def test_connections_of_one_user_leave_room_for_others(tmp_path: Path) -> None:
+    """A user that opens connections and says nothing does not keep others out."""
+    peers = iter([*[Peer(1, 1000, frozenset({0}))] * 20, Peer(1, 1001, frozenset({0}))])
+    access = AccessList((Allow(None, 0, frozenset({"attach"})),))
+    limits = ServiceLimits(connections=12, clients_per_user=2)
+    with Serving(tmp_path, access=access, peer=lambda _: next(peers), limits=limits) as serving:
+        greedy = [dial(serving) for _ in range(20)]
+        for one in greedy[10:]:
+            assert gone(one)
+        serving.connect("other").close()
+        for one in greedy:
+            one.close()
+
+
+def test_who_has_gone_before_it_is_looked_at_is_nobody(tmp_path: Path) -> None:
+    """A connection whose credentials cannot be had is closed."""
+
+    def vanished(_: socket.socket) -> Peer:
+        raise OSError(107, "Transport endpoint is not connected")
+
+    with Serving(tmp_path, peer=vanished) as serving:
+        assert refused(serving.connect, "x").reason == "ENOTCONN"
+    assert serving.failure is None
 
 
 # --- Rivals
