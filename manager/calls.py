@@ -28,7 +28,10 @@ MOST_NAMES = 4096
 """Devices in one answer."""
 
 LONGEST_NAME = 255
-"""Characters of a name of a device, client or unit."""
+"""Characters of a name of a client or unit."""
+
+LONGEST_PATH = 1024
+"""Characters of a name of a device, which may be a path."""
 
 LONGEST_TEXT = 1024
 """Characters of one part of an error."""
@@ -41,7 +44,7 @@ Number = Annotated[int, integer(0, _U64)]
 ObjectNumber = Annotated[int, integer(1, (1 << 53) - 1)]
 Flag = Annotated[bool, flag]
 Name = Annotated[str, text(LONGEST_NAME)]
-Names = Annotated[tuple[str, ...], several(text(LONGEST_NAME), 0, MOST_NAMES)]
+Names = Annotated[tuple[str, ...], several(text(LONGEST_PATH), 0, MOST_NAMES)]
 
 
 # --- Devices
@@ -72,7 +75,7 @@ class NamedId:
     """A device by the name that `iommuman who` takes."""
 
     kind: ClassVar[str] = "name"
-    name: Annotated[str, text(LONGEST_NAME)]
+    name: Annotated[str, text(LONGEST_PATH)]
 
 
 DeviceId = PciId | MmioId | NamedId
@@ -280,7 +283,7 @@ class StatusRecord:
         one = incident.refusal
         return cls(
             incident.time, one.unit, one.identifier, one.address, one.exact, one.access, one.reason, one.code, one.raw,
-            incident.devices, incident.object, incident.dropped,
+            incident.devices[:MOST_NAMES], incident.object, incident.dropped,
         )  # fmt: skip
 
     def incident(self) -> Incident:

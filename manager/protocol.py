@@ -21,7 +21,7 @@ HEADER = Struct(">I")
 MOST_REQUEST = 1 << 16
 """Bytes of a message to the service."""
 
-MOST_REPLY = 1 << 20
+MOST_REPLY = 1 << 23
 """Bytes of a message from the service."""
 
 _SERIAL = integer(0, (1 << 32) - 1)
@@ -100,10 +100,13 @@ def checked(call: Call) -> Call:
 
 
 def reply(serial: int, answer: Result | ManagerError) -> bytes:
-    """Return an answer as it goes over the socket."""
-    if isinstance(answer, ManagerError):
-        return frame({"serial": serial, "error": plain(Failure.of(answer))}, MOST_REPLY)
-    return frame({"serial": serial, "result": plain(answer)}, MOST_REPLY)
+    """Return an answer as it goes over the socket; of a result that is too long, an error that says so."""
+    if not isinstance(answer, ManagerError):
+        try:
+            return frame({"serial": serial, "result": plain(answer)}, MOST_REPLY)
+        except ManagerError as error:
+            answer = error
+    return frame({"serial": serial, "error": plain(Failure.of(answer))}, MOST_REPLY)
 
 
 NOTICE = frame({"notice": "incident"}, MOST_REPLY)

@@ -644,7 +644,7 @@ def test_without_a_simulated_board_no_device_is_at_our_command() -> None:
         (lambda one: one.add_mmio(1, 1 << 64, 1), "device.phys"),
         (lambda one: one.add_mmio(1, 0, 0), "device.length"),
         (lambda one: one.add_device(0, SCSI), "object"),
-        (lambda one: one.add_device(1, "x" * 256), "device.name"),
+        (lambda one: one.add_device(1, "x" * 1025), "device.name"),
         (lambda one: one.map(1, [(-1, 1)], RW), "entries[0].start"),
         (lambda one: one.map(1, [], RW), "entries"),
         (lambda one: one.map(1, [(0, 1)] * 1025, RW), "entries"),
