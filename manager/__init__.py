@@ -7,8 +7,8 @@ from .client import Client
 from .errors import ManagerError
 from .incidents import Incident
 from .machine import Machine, simulate
-from .manager import Ability, Granted, Manager
-from .mappings import Access, Mappings, Segment
+from .manager import Ability, Manager
+from .mappings import Access, Granted, Mappings, Segment
 from .ports import GRANULE, Port, Refusal
 from .survey import Endpoint, Member, Survey
 

@@ -11,8 +11,7 @@ from typing import Annotated, ClassVar, get_args
 from .checks import choice, flag, integer, octets, optional, record, several, tagged, text
 from .errors import ManagerError, Reason
 from .incidents import Incident
-from .manager import Granted
-from .mappings import Access
+from .mappings import Access, Granted
 from .ports import AccessWord, Refusal
 
 VERSION = 1

@@ -51,8 +51,8 @@ from .connection import Connection
 from .errors import ManagerError
 from .incidents import Incident, Notice
 from .machine import Machine
-from .manager import Ability, Granted, Manager
-from .mappings import Access
+from .manager import Ability, Manager
+from .mappings import Access, Granted
 from .protocol import checked
 from .session import Limits, Session
 

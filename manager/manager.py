@@ -17,7 +17,7 @@ from ..iommu import IommuError
 from ..topology import Topology
 from .errors import ManagerError, senseless, shared, unsafe
 from .incidents import Inbox, Incident
-from .mappings import Access, Segment
+from .mappings import Access, Granted, Segment
 from .objects import SmmuObject, refused
 from .ports import GRANULE, Port, Refusal
 from .survey import Endpoint, Member, Survey, is_bridge, survey
@@ -29,23 +29,6 @@ memory."""
 
 Sink = Callable[[Incident], None]
 """Takes every incident as it is recorded: a log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """What a mapping granted.
-
-    Attributes:
-        start: first device address, in whole granules.
-        length: in bytes, in whole granules.
-        beyond: `(device address, length)` ranges that rounding to granules granted beyond what was asked.
-        widened: permissions that units grant beyond what was asked, since they cannot tell them apart.
-    """
-
-    start: int
-    length: int
-    beyond: tuple[tuple[int, int], ...] = ()
-    widened: Access = Access.NONE
 
 
 @dataclass(slots=True)
@@ -269,7 +252,7 @@ class Manager:
         widened = Access.NONE
         for unit in found.units():
             widened |= self.ports[unit].widened(access) & ~access
-        return [_granted(one, *pair, widened) for one, pair in zip(segments, asked, strict=True)]
+        return [Granted.of(one, *pair, widened) for one, pair in zip(segments, asked, strict=True)]
 
     def _segment(
         self, found: SmmuObject, start: int, length: int, access: Access, first: int, target: int | None
@@ -492,9 +475,3 @@ class Manager:
             raise refused(error, "EIO") from error
         if member.startup and self._startup is not None and place is not self._startup:
             self._move([member], self._startup)
-
-
-def _granted(segment: Segment, start: int, length: int, widened: Access) -> Granted:
-    """Return what was granted, beside what was asked."""
-    beyond = [(segment.start, start - segment.start), (start + length, segment.end - start - length)]
-    return Granted(segment.start, segment.length, tuple(pair for pair in beyond if pair[1]), widened)
