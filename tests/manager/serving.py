@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import threading
 import time
@@ -35,8 +36,8 @@ SCSI, NVME, SHARED, SHARING = "0000:00:03.0", "0000:41:00.0", "0000:02:01.0", "0
 PAGES = [0x80000000 + page * GRANULE for page in range(-1, 9)]
 """Where tests grant memory, and one page before and after it."""
 
-EVERYTHING = AccessList((Allow(0, None, frozenset({"attach", "target", "dma"})),))
-"""Root may do everything; `Serving` says of everybody that it is root."""
+EVERYTHING = AccessList((Allow(os.geteuid(), None, frozenset({"attach", "target", "dma"})),))
+"""The user that runs the tests may do everything."""
 
 _Value = TypeVar("_Value")
 
@@ -184,6 +185,14 @@ def assert_reach_is_granted(serving: Serving) -> None:
                 assert reached(serving.machine, endpoint, PAGES) == granted, name
 
     serving.ask(check)
+
+
+def give_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file or folder belong to another user than this one and root; only root can do so in earnest."""
+    if os.geteuid():
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    else:
+        os.chown(path, 12345, -1)
 
 
 def refused(call: Callable[..., object], *arguments: Any, **options: Any) -> ManagerError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from iommuman.manager.access_list import AccessList, Allow, Peer, credentials, default_access, load_access
 
-from tests.manager.serving import refused
+from tests.manager.serving import give_away, refused
 
 USER, GROUP = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
 
@@ -106,7 +106,7 @@ def test_a_list_that_is_wrong_in_any_part_is_of_no_use(tmp_path: Path, text: str
     assert (error.reason, error.finding.rule) == ("EINVAL", "SERVICE-ACCESS")
 
 
-def test_a_list_that_others_can_write_is_refused(tmp_path: Path) -> None:
+def test_a_list_that_others_can_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who can write the list decides who is let in."""
     path = written(tmp_path, "allow = []")
     assert load_access(path) == AccessList(())
@@ -114,7 +114,7 @@ def test_a_list_that_others_can_write_is_refused(tmp_path: Path) -> None:
         Path(path).chmod(mode)
         assert refused(load_access, path).reason == "EPERM"
     Path(path).chmod(0o644)
-    os.chown(path, 12345, -1)
+    give_away(Path(path), monkeypatch)
     assert refused(load_access, path).reason == "EPERM"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from iommuman.manager.state import ClientRecord, ObjectRecord, StateFile
 
 from tests.manager.serving import BASE, NVME, RW, SCSI, SHARED, SHARING, Serving, grant, refused, topology, until
 
-ROOT = Peer(1, 0, frozenset({0}))
+SELF = Peer(1, os.geteuid(), frozenset({0}))
 
 
 def test_a_restarted_service_gives_the_same_grants_to_the_same_client(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_a_client_that_does_not_ask_gets_nothing_back(tmp_path: Path) -> None:
         client = before.connect("driver")
         grant(client, SCSI)
     client.close()
-    peers = iter([ROOT, Peer(1, 1000, frozenset({0})), ROOT])
+    peers = iter([SELF, Peer(1, os.geteuid() + 1000, frozenset({0})), SELF])
     access = AccessList((Allow(None, 0, frozenset({"attach"})),))
     with Serving(tmp_path, state=state, peer=lambda _: next(peers), access=access) as after:
         with after.connect("other", resume=True) as other:
@@ -151,7 +152,7 @@ def test_a_device_that_the_configuration_holds_back_is_not_held_twice(tmp_path: 
     with Serving(tmp_path) as before:
         file = StateFile(str(tmp_path / "state"), before.manager)
         record = ObjectRecord(manual_reserved=False, devices=(SCSI,), mappings=())
-        file.write([ClientRecord(name, 0, (record,)).packed() for name in ("a", "b")])
+        file.write([ClientRecord(name, os.geteuid(), (record,)).packed() for name in ("a", "b")])
     with Serving(tmp_path, state=tmp_path / "state") as after:
         assert any("are not held" in text for _, text in after.lines)
         with after.connect("b", resume=True) as second, after.connect("a", resume=True) as first:

@@ -12,7 +12,7 @@ import pytest
 from iommuman.manager import ManagerError
 from iommuman.manager.listener import Listener
 
-from tests.manager.serving import refused
+from tests.manager.serving import give_away, refused
 
 
 def test_a_socket_is_its_owners_alone(tmp_path: Path) -> None:
@@ -106,8 +106,7 @@ def test_a_sticky_folder_is_good_enough(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose folder it is decides what lies in it."""
-    monkeypatch.setattr(os, "geteuid", lambda: 54321)
-    os.chown(tmp_path, 12345, -1)
+    give_away(tmp_path, monkeypatch)
     assert refused(Listener, str(tmp_path / "s")).reason == "EPERM"
 
 

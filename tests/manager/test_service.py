@@ -40,7 +40,6 @@ from tests.manager.serving import (
 )
 from tests.manager.watch import reached
 
-ROOT = Peer(1, 0, frozenset({0}))
 QUICK = ServiceLimits(seconds=0.5, poll=0.01)
 
 
