@@ -77,12 +77,15 @@ class Listener:
 
 
 def _require_safe_folder(path: str, folder: str) -> None:
-    """Refuse a folder in which others could put a socket of theirs in the place of this one."""
-    status = os.stat(folder)
-    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        raise _failed(path, "EPERM", "everybody may write the folder, and so put another socket in its place")
-    if status.st_uid not in (0, os.geteuid()):
-        raise _failed(path, "EPERM", "the folder belongs to another user, who may put another socket in its place")
+    """Refuse a folder in which, or in one above it, others could put something of theirs in the place of the socket."""
+    inner, place = "", os.path.realpath(folder)
+    while place != inner:
+        status = os.stat(place)
+        if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+            raise _failed(path, "EPERM", f"everybody may write the folder {place}, and so put another in its place")
+        if status.st_uid not in (0, os.geteuid()):
+            raise _failed(path, "EPERM", f"{place} belongs to another user, who may put another in its place")
+        inner, place = place, os.path.dirname(place)
 
 
 def _lock(path: str) -> int:

@@ -41,16 +41,21 @@ def access(folder: Path) -> Path:
 def meanwhile(path: Path, action: Callable[[], None]) -> threading.Thread:
     """Carry an action out when a service answers at a path, and then end it with SIGTERM."""
 
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(path)) == 0
+
     def act() -> None:
+        end = time.monotonic() + 60
+        while not answers():
+            if time.monotonic() > end:
+                return
+            time.sleep(0.01)
         try:
-            for _ in range(500):
-                with socket.socket(socket.AF_UNIX) as probe:
-                    if probe.connect_ex(str(path)) == 0:
-                        break
-                time.sleep(0.01)
             action()
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if answers():  # or else the signal would end the tests
+                os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=act)
     thread.start()

@@ -110,6 +110,15 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
     assert refused(Listener, str(tmp_path / "s")).reason == "EPERM"
 
 
+def test_folders_above_count_too(tmp_path: Path) -> None:
+    """Who can rename a folder above decides what is at the path as well."""
+    inner = tmp_path / "open" / "inner"
+    inner.mkdir(parents=True)
+    inner.parent.chmod(0o777)
+    error = refused(Listener, str(inner / "s"))
+    assert (error.reason, str(inner.parent) in str(error)) == ("EPERM", True)
+
+
 @pytest.mark.parametrize("path", ["", "x" * 108, "a\0b"])
 def test_a_path_that_no_socket_can_have_is_refused(path: str) -> None:
     """Empty, too long for Linux, or with a zero byte: EINVAL."""
