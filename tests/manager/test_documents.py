@@ -59,3 +59,11 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"2 to {MOST_REQUEST:,} towards the service and 2 to {MOST_REPLY:,} from it" in PROTOCOL
     assert f"1 to {MOST_ENTRIES:,}" in PROTOCOL
     assert f"For {service.grace:g} seconds" in MANAGER
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    """The table of promises names tests that there are."""
+    named = re.findall(r"`([a-z_/.]+\.py)::(test_[a-z0-9_]+)`", MANAGER)
+    assert len(named) > 20
+    here = ROOT / "tests" / "manager"
+    assert [name for path, name in named if f"def {name}(" not in (here / path).read_text()] == []
