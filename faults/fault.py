@@ -18,7 +18,7 @@ Access = Literal["read", "write", "execute", "atomic", "translation", "interrupt
 empty: the record does not say."""
 
 Clock = Literal["utc", "boot", "local", ""]
-"""What `Fault.time` counts from: 1970 in UTC, the machine's start, 1970 in a time zone that nobody names, or nothing."""
+"""What `Fault.time` counts from: 1970 in UTC, the start of the machine, 1970 in an unknown time zone, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
