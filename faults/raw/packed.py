@@ -1,8 +1,8 @@
 """Records of an event queue on their way into a log, packed: no object is made of any of them.
 
 A packed record is the time, the two address words as the hardware wrote them, and what all faults alike have in
-common: the ID, the code, the access, and a number that stands for who sends the ID. `CODES`, `TEXT` and `NAMES` are what
-a log needs to say one in words; `Packer.sources` says whom a number stands for.
+common: the ID, the code, the access, and a number that stands for who sends the ID. `CODES`, `TEXT` and `NAMES` are
+what a log needs to say one in words; `Packer.sources` says whom a number stands for.
 """
 
 from __future__ import annotations

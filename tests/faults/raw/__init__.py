@@ -27,13 +27,13 @@ def told(fault: Fault, **expected: Any) -> None:
 def fields_of(layout: type[Bits], fixed: Mapping[str, int] | None = None) -> st.SearchStrategy[dict[str, int]]:
     """Return a strategy for values of all defined fields of a layout."""
     fixed = fixed or {}
-    each = {
-        field.name: st.just(fixed[field.name])
-        if field.name in fixed
-        else st.one_of(st.just(0), st.integers(0, field.limit)).map(lambda value, low=field.low: value << low)
-        for field in layout.fields
-        if not isinstance(field, Ignored)
-    }
+    each: dict[str, st.SearchStrategy[int]] = {}
+    for field in layout.fields:
+        if field.name in fixed:
+            each[field.name] = st.just(fixed[field.name])
+        elif not isinstance(field, Ignored):
+            # Shifted, as an address is told with its low bits zero; and zero often, as flags enable other fields.
+            each[field.name] = st.builds(int.__lshift__, st.just(0) | st.integers(0, field.limit), st.just(field.low))
     return st.fixed_dictionaries(each)
 
 

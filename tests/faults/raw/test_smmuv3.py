@@ -65,7 +65,7 @@ def test_every_event(words: tuple[int, int, int, int], expected: dict[str, Any])
 
 
 def test_an_event_from_a_public_log() -> None:
-    """A record that Linux printed, whose decoded line said: sid 0x11, iova 0x9b0cc000, privileged data read, stage 1."""
+    """Linux printed it, and in words: sid 0x11, iova 0x9b0cc000, privileged data read, stage 1."""
     fault = smmuv3.decode(quads(0x0000001100000010, 0x0000020A00000000, 0x000000009B0CC000, 0), HERE)
     told(fault, name="F_TRANSLATION", identifier=0x11, substream=None, address=0x9B0CC000, privileged=True)
     told(fault, access="read", stage=1, facts=(IN,))

@@ -1,0 +1,143 @@
+"""What the address of a fault falls in, and what it only just misses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..topology import Topology
+from ..topology.query import Place, at_address
+from .fault import Fault
+
+PAGE = 0x1000
+LINUX_MSI, LINUX_MSI_LENGTH = 0x8000000, 0x100000
+"""Where Linux maps MSI doorbells for devices behind an Arm SMMU (MSI_IOVA_BASE and _LENGTH of its drivers)."""
+
+_ARM = ("smmuv2", "smmuv3")
+_GRANTED = ("reserved memory", "grant ")
+_DOORBELLS = 0x20000
+"""Bytes of an ITS' two frames; of other MSI controllers the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Something that the address misses by less than a page.
+
+    Attributes:
+        place: what it is.
+        distance: bytes from its end to the address, 0 for the first byte after it; negative: bytes before its start.
+    """
+
+    place: Place
+    distance: int
+
+    def __str__(self) -> str:
+        """Say it in words, such as `just past the end of reserved memory … (0x8 bytes after)`."""
+        if self.distance >= 0:
+            after = f", {self.distance} bytes after" if self.distance else ""
+            return f"just past the end of {self.place.name} {self.place.extent}{after}"
+        return f"{-self.distance} bytes before the start of {self.place.name} {self.place.extent}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known of an address.
+
+    Attributes:
+        places: what it falls in.
+        near: what it misses by less than a page.
+        tags: the same in words that rules go by: `own-reserved`, `other-reserved`, `own-grant`, `other-grant`,
+            `msi`, `linux-msi`, `registers`, `window`, `past-end`, `before-start`, `first-page`.
+    """
+
+    places: tuple[Place, ...] = ()
+    near: tuple[Neighbour, ...] = ()
+    tags: frozenset[str] = frozenset()
+
+
+def surroundings(fault: Fault, topology: Topology, devices: Collection[str], streams: Collection[str]) -> Surroundings:
+    """Return what the address of a fault falls in.
+
+    Args:
+        fault: the fault; without an address, and for an interrupt fault whose address is an index, nothing is known.
+        topology: of the board.
+        devices: names of the devices that may have done it.
+        streams: names of the units at which the fault's ID may have arrived.
+    """
+    address = fault.address
+    if address is None or (fault.architecture == "vtd" and fault.access == "interrupt"):
+        return Surroundings()
+    places = _places(fault, topology, address)
+    near = []
+    for other in (address - PAGE, address + PAGE):
+        if other < 0:
+            continue
+        for place in _places(fault, topology, other):
+            past = address - (place.start + place.length)
+            if 0 <= past < PAGE:
+                near.append(Neighbour(place, past))
+            elif 0 < place.start - address <= PAGE and fault.address_bits == 0:
+                near.append(Neighbour(place, address - place.start))
+    # Windows and registers are at physical addresses, which the next page of a device address has nothing to do with.
+    tags = {"past-end" if one.distance >= 0 else "before-start" for one in near if one.place.name.startswith(_GRANTED)}
+    tags |= {_tag(place) for place in places if _tag(place)}
+    tags |= _owners(fault, topology, address, devices, streams)
+    if address < PAGE:
+        tags.add("first-page")
+    return Surroundings(tuple(places), tuple(near), frozenset(tags))
+
+
+def _places(fault: Fault, topology: Topology, address: int) -> list[Place]:
+    """Return everything that an address falls in: what the topology finds, grants, and doorbells of interrupts."""
+    places = at_address(topology, address)
+    for grant in topology.grants:
+        who = ", ".join(grant.devices) or "no device"
+        rights = "".join(letter for letter, given in (("r", grant.read), ("w", grant.write)) if given) or "no access"
+        places.append(Place(f"grant {grant.name} ({rights}) of {who}", grant.start, grant.length, grant.origin))
+    for controller in topology.msi_controllers.values():
+        if controller.base is not None:
+            length = _DOORBELLS if "its" in controller.kind else PAGE
+            places.append(Place(f"MSI doorbell of {controller.name}", controller.base, length, controller.origin))
+    if fault.architecture in _ARM:
+        unit = next((one for one in topology.iommus.values() if one.kind.startswith("smmu")), None)
+        if unit is not None:
+            name = "the window in which Linux maps MSI doorbells"
+            places.append(Place(name, LINUX_MSI, LINUX_MSI_LENGTH, unit.origin))
+    return [place for place in places if place.start <= address < place.start + place.length]
+
+
+def _tag(place: Place) -> str:
+    """Return the tag that a place's kind has; reserved memory and grants have theirs by who owns them."""
+    for start, tag in (
+        ("interrupt window", "msi"),
+        ("MSI doorbell", "msi"),
+        ("the window in which Linux", "linux-msi"),
+        ("registers of", "registers"),
+        ("window ", "window"),
+    ):
+        if place.name.startswith(start):
+            return tag
+    return ""
+
+
+def _owners(
+    fault: Fault, topology: Topology, address: int, devices: Collection[str], units: Collection[str]
+) -> set[str]:
+    """Return whether reserved memory and grants at an address are those of the devices that may have done it."""
+    tags = set()
+    for region in topology.reserved:
+        starts = [start for start in (region.start, region.physical) if start is not None]
+        if not any(start <= address < start + region.length for start in starts):
+            continue
+        by_stream = any(
+            stream.iommu in units
+            and fault.identifier is not None
+            and stream.base <= fault.identifier < stream.base + stream.length
+            for stream in region.streams
+        )
+        own = by_stream or any(name in devices for name in region.devices)
+        tags.add("own-reserved" if own else "other-reserved")
+    for grant in topology.grants:
+        if grant.start <= address < grant.start + grant.length:
+            tags.add("own-grant" if any(name in devices for name in grant.devices) else "other-grant")
+    return tags
