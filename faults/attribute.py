@@ -5,9 +5,11 @@ A unit knows an ID, not a device. Every device that sends the ID is a candidate,
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..base import Origin, format_pci_address, parse_pci_address
+from ..parsers.memory_map import MemoryRange
 from ..parsers.pci.names import class_name
 from ..topology import Device, Hop, Topology
 from ..topology.aliases import OWN
@@ -88,8 +90,8 @@ class Attribution:
         return tuple(candidate.name for candidate in self.candidates)
 
 
-def attribute(fault: Fault, topology: Topology) -> Attribution:
-    """Return what the topology of its board says of a fault."""
+def attribute(fault: Fault, topology: Topology, memory: Collection[MemoryRange] = ()) -> Attribution:
+    """Return what the topology of its board, and its memory map where it is known, say of a fault."""
     unit = find_unit(fault, topology)
     found, conflicts = _candidates(fault, topology, unit)
     if not unit.name and len(units := {one.unit for one in found if one.listed}) == 1:
@@ -100,7 +102,7 @@ def attribute(fault: Fault, topology: Topology) -> Attribution:
         found = [one for one in found if one.listed]
     found.sort(key=lambda one: one.bridge)
     kept = tuple(found[:MOST_LISTED])
-    around = surroundings(fault, topology, [one.name for one in found], unit.possible)
+    around = surroundings(fault, topology, [one.name for one in found], unit.possible, memory)
     return Attribution(
         unit=unit,
         candidates=kept,

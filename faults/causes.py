@@ -224,6 +224,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("unmapped",),
+        "{who} was given a physical address of memory rather than one that is mapped for it, or its mapping is gone",
+        "see whether its driver maps every buffer (DMA API), and whether it was to be left untranslated",
+        ("ram",),
+        known=True,
+    ),
+    Rule(
+        ("unmapped",),
         "{who} uses an address that its driver has not mapped, or has unmapped while the device was still at work",
         "look for a use after unmap in the driver; if it was switched to a guest or another driver just before, stop "
         "the device first",

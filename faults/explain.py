@@ -160,6 +160,8 @@ def _where(fault: Fault, attribution: Attribution) -> list[str]:
     """Say what the address falls in, and what it just misses."""
     lines = [f"where: in {place.name}, {place.extent}{_from(place.origin)}" for place in attribution.places]
     lines += [f"where: {near}{_from(near.place.origin)}" for near in attribution.near]
+    if "hole" in attribution.tags:
+        lines.append("where: as a physical address, in a hole of the memory map")
     if not lines and fault.address is not None and fault.access != "interrupt":
         lines.append("where: in nothing that the board's sources name")
     return lines

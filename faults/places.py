@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ..parsers.memory_map import MemoryRange
 from ..topology import Topology
 from ..topology.query import Place, at_address
 from .fault import Fault
@@ -47,7 +48,8 @@ class Surroundings:
         places: what it falls in.
         near: what it misses by less than a page.
         tags: the same in words that rules go by: `own-reserved`, `other-reserved`, `own-grant`, `other-grant`,
-            `msi`, `linux-msi`, `registers`, `window`, `past-end`, `before-start`, `first-page`.
+            `msi`, `linux-msi`, `registers`, `window`, `past-end`, `before-start`, `first-page`; with a memory map
+            `ram`, `hole` or `no-ram`.
     """
 
     places: tuple[Place, ...] = ()
@@ -55,14 +57,21 @@ class Surroundings:
     tags: frozenset[str] = frozenset()
 
 
-def surroundings(fault: Fault, topology: Topology, devices: Collection[str], streams: Collection[str]) -> Surroundings:
+def surroundings(
+    fault: Fault,
+    topology: Topology,
+    devices: Collection[str],
+    units: Collection[str],
+    memory: Collection[MemoryRange] = (),
+) -> Surroundings:
     """Return what the address of a fault falls in.
 
     Args:
         fault: the fault; without an address, and for an interrupt fault whose address is an index, nothing is known.
         topology: of the board.
         devices: names of the devices that may have done it.
-        streams: names of the units at which the fault's ID may have arrived.
+        units: names of the units at which the fault's ID may have arrived.
+        memory: the memory map of the board; empty: not known.
     """
     address = fault.address
     if address is None or (fault.architecture == "vtd" and fault.access == "interrupt"):
@@ -81,9 +90,13 @@ def surroundings(fault: Fault, topology: Topology, devices: Collection[str], str
     # Windows and registers are at physical addresses, which the next page of a device address has nothing to do with.
     tags = {"past-end" if one.distance >= 0 else "before-start" for one in near if one.place.name.startswith(_GRANTED)}
     tags |= {_tag(place) for place in places if _tag(place)}
-    tags |= _owners(fault, topology, address, devices, streams)
+    tags |= _owners(fault, topology, address, devices, units)
     if address < PAGE:
         tags.add("first-page")
+    ranges = [one for one in memory if one.start <= address < one.start + one.length]
+    places += [Place(f"physical memory ({one.kind})", one.start, one.length, one.origin) for one in ranges]
+    if memory:
+        tags.add("ram" if any(one.kind == "ram" for one in ranges) else "hole" if not ranges else "no-ram")
     return Surroundings(tuple(places), tuple(near), frozenset(tags))
 
 

@@ -104,6 +104,8 @@ def _request_doubts(raw: bytes) -> str:
     bits = PageRequest.from_bytes(raw)
     if bits.reserved:
         return "reserved bits are set"
+    if bits.SubstreamID and not bits.SSV:
+        return "it has a substream ID, and SSV is clear"
     return "" if bits.R or bits.W or bits.X or bits.Last else "it asks for no access"
 
 

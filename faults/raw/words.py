@@ -10,7 +10,7 @@ from ..errors import FaultError
 from ..fault import Fault
 from .queue import formats
 
-_HEX = re.compile(r"0[xX][0-9a-fA-F_]+|[0-9a-fA-F_]+")
+_HEX = re.compile(r"(?:0[xX])?[0-9a-fA-F][0-9a-fA-F_]*")
 LONGEST = 4096
 """Characters that are looked at: no record is longer in words."""
 SHORT, LONG = 4, 8
@@ -55,7 +55,7 @@ def from_words(text: str, *, architecture: str = "", source: str = "", iommu: st
     if bad is not None or not words:
         raise _refused(source, "these are no hexadecimal words", (bad or text.strip())[:40])
     digits = [word[2:] if word[:2] in ("0x", "0X") else word for word in (word.replace("_", "") for word in words)]
-    numbers = [int(word or "0", 16) for word in digits]
+    numbers = [int(word, 16) for word in digits]
     widest = max(len(word.lstrip("0")) for word in digits)
     if widest > 2 * LONG:
         raise _refused(source, "a word has more than 64 bits", words[0][:40])
