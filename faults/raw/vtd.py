@@ -98,8 +98,6 @@ _KNOWN = frozenset(int(reason) for reason in MEANINGS if reason not in (Reason.S
 
 def _doubts(raw: bytes) -> str:
     bits = FRCD.from_bytes(raw)
-    if not bits.F:
-        return "F, which marks a record, is clear"
     if bits.FR not in _KNOWN:
         return f"there is no fault reason 0x{bits.FR:02x}"
     return "reserved bits are set" if bits.reserved else ""

@@ -59,8 +59,9 @@ def test_bytes_that_are_left_over_are_named() -> None:
     assert len(reading.faults) == 1
     (finding,) = reading.findings
     assert str(finding) == (
-        "frcd.bin: fault+0x10 (3 bytes): bytes are left over after the last whole VT-d fault record: found 3 bytes: "
-        "010203, expected a multiple of 16 bytes; they are not read; is the dump cut short, or of another kind of record?"
+        "frcd.bin: fault+0x10 (3 bytes): bytes are left over after the last whole VT-d fault record: "
+        "found 3 bytes: 010203, expected a multiple of 16 bytes; "
+        "they are not read; is the dump cut short, or of another kind of record?"
     )
 
 
