@@ -12,10 +12,9 @@ from ..base import Origin, format_pci_address, parse_pci_address
 from ..parsers.memory_map import MemoryRange
 from ..parsers.pci.names import class_name
 from ..topology import Device, Hop, Topology
-from ..topology.aliases import OWN
 from ..topology.query import Place, TopologyError, ask
 from ..topology.senders import Sender, senders
-from .causes import Cause, find_cause
+from .causes import Cause, Known, find_cause
 from .fault import Fault
 from .places import Neighbour, Surroundings, surroundings
 from .units import Unit, find_unit
@@ -123,7 +122,8 @@ def _cause(fault: Fault, around: Surroundings, kept: tuple[Candidate, ...]) -> C
         words["place"] = around.places[0].name
     if around.near:
         words["near"] = around.near[0].place.name
-    return find_cause(fault, around.tags, words=words, known=any(one.listed for one in kept))
+    known: Known = "listed" if any(one.listed for one in kept) else "possible" if kept else "nobody"
+    return find_cause(fault, around.tags, words=words, known=known)
 
 
 def _candidates(fault: Fault, topology: Topology, unit: Unit) -> tuple[list[Candidate], list[str]]:
@@ -164,7 +164,7 @@ def _named(fault: Fault, topology: Topology, unit: Unit) -> tuple[Candidate | No
 
 def _from_sender(sender: Sender, unit: str, topology: Topology) -> Candidate:
     route = sender.route
-    why = "it sends this ID" if route.why in ("", OWN) else f"it has this ID {route.why}"
+    why = f"it has this ID {route.why}" if route.bridge else "it sends this ID"
     if sender.device is not None:
         return _described(sender.device, unit, why, route.hops, topology, listed=True)
     return Candidate(sender.name, unit, "this ID would be its own", route.hops, listed=False)

@@ -17,6 +17,7 @@ Sort = Literal[
     "interrupt-range",
     "interrupt-source",
     "invalidation",
+    "lost",
     "memory",
     "not-set-up",
     "page-request",
@@ -95,12 +96,16 @@ _BY_CODE: dict[str, dict[int, Sort]] = {
         ("virtio-iommu", _VIRTIO),
     )
 }
+Known = Literal["listed", "possible", "nobody", ""]
+"""Who sends the ID: a device that a source lists; only one that a map would let have it; nobody; empty: no board."""
+
 _BY_NAME: dict[str, Sort] = {
     "page request": "page-request",
     "stop marker": "page-request",
     "IQE": "queue",
     "ITE": "invalidation",
     "ICE": "invalidation",
+    "PFO": "lost",
 }
 _IO_PAGE_FAULT = 2
 _VTD_LAST = 0x91
@@ -144,7 +149,7 @@ class Rule:
         sorts: sorts of faults that it is for.
         tags: of these at least one is true of the address; empty: whatever the address is.
         architectures: empty: all.
-        known: only when a listed device sends the ID (True), or none does (False).
+        known: who has to send the ID; empty: whoever does.
         cause: `{who}` is the device, `{place}` what the address falls in, `{near}` what it just misses.
         advice: what to do next, likewise.
     """
@@ -154,7 +159,7 @@ class Rule:
     advice: str
     tags: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
-    known: bool | None = None
+    known: tuple[Known, ...] = ()
 
 
 _REFUSED: tuple[Sort, ...] = ("unmapped", "permission")
@@ -163,8 +168,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         _REFUSED,
         "firmware still has {who} use memory that is reserved for it, and its address space lacks that memory",
-        "map {place} one to one for it before its old address space is taken away; it cannot be given to a guest "
-        "without that",
+        "keep that region mapped one to one whenever its address space is changed; without that it cannot be given to "
+        "a guest",
         ("own-reserved",),
     ),
     Rule(
@@ -224,17 +229,21 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("unmapped",),
+        "an access to an address that nobody mapped, by an ID that no listed device has",
+        "find the device first: give the PCI functions of the board (pci.json, or a copy of /sys)",
+        known=("possible", "nobody"),
+    ),
+    Rule(
+        ("unmapped",),
         "{who} was given a physical address of memory rather than one that is mapped for it, or its mapping is gone",
         "see whether its driver maps every buffer (DMA API), and whether it was to be left untranslated",
         ("ram",),
-        known=True,
     ),
     Rule(
         ("unmapped",),
         "{who} uses an address that its driver has not mapped, or has unmapped while the device was still at work",
         "look for a use after unmap in the driver; if it was switched to a guest or another driver just before, stop "
         "the device first",
-        known=True,
     ),
     Rule(
         ("permission",),
@@ -242,24 +251,18 @@ RULES: tuple[Rule, ...] = (
         "compare the direction that the driver maps with (to the device, from it) with what the device does",
     ),
     Rule(
-        ("unmapped",),
-        "an access to an address that nobody mapped, by an ID that no listed device has",
-        "find the device first: give the PCI functions of the board (pci.json, or a copy of /sys)",
+        ("not-set-up",),
+        "no address space was made for this ID, and no listed device has it: a hidden device, or one that sends the ID "
+        "of another function",
+        "look for a function that the capture lacks, and for a device that needs a DMA alias quirk",
+        known=("possible", "nobody"),
     ),
     Rule(
         ("not-set-up",),
         "{who} was already at work before the operating system set it up: firmware or a boot loader left it running",
         "if it comes at boot only, have firmware stop the device, or declare the memory it uses (RMRR); else see "
         "whether its driver is loaded",
-        known=True,
         architectures=("vtd",),
-    ),
-    Rule(
-        ("not-set-up",),
-        "no address space was made for this ID, and no listed device has it: a hidden device, or one that sends the ID "
-        "of another function",
-        "look for a function that the capture lacks, and for a device that needs a DMA alias quirk",
-        known=False,
     ),
     Rule(
         ("not-set-up",),
@@ -268,22 +271,34 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("unknown-id",),
-        "the operating system knows of no device with this ID: the board's tables name {who} for it, so it is not in "
-        "use, or was at work before it was set up",
+        "the operating system has not set up this ID, which the board's tables give to {who}: that is not in use, or "
+        "was at work before it was set up",
         "see whether {who} is enabled and its driver loaded; stop it in firmware, or declare its memory (RMR)",
-        known=True,
+        known=("listed",),
+    ),
+    Rule(
+        ("unknown-id",),
+        "the operating system has not set up this ID, and no source lists {who}, which the board's tables give it to: "
+        "a function that was not found, or a mapping that is wrong by an offset",
+        "see whether there is such a function; if not, which device should have this ID?",
+        known=("possible",),
     ),
     Rule(
         ("unknown-id",),
         "no table of the board leads to this ID: an ID mapping or iommu-map is missing, or is wrong by an offset or a "
         "count",
         "compare the ID with the output ranges of the IORT or device tree: which device should it be?",
-        known=False,
+        known=("nobody",),
     ),
     Rule(
         ("unknown-id",),
-        "the operating system knows of no device with this ID",
+        "the operating system has not set up this ID",
         "lay it beside the board's tables, which say who sends it",
+    ),
+    Rule(
+        ("lost",),
+        "more faults came than the unit could record, so what is recorded is not all, and not the first",
+        "stop the device that faults most, then look again at the others",
     ),
     Rule(
         ("id-conflict",),
@@ -369,7 +384,7 @@ def find_cause(
     tags: frozenset[str] = frozenset(),
     *,
     words: Mapping[str, str] | None = None,
-    known: bool | None = None,
+    known: Known = "",
 ) -> Cause | None:
     """Return the likely cause of a fault; None when nothing can be said.
 
@@ -377,12 +392,12 @@ def find_cause(
         fault: the fault.
         tags: what its address is; see `Surroundings`.
         words: `who`, the device; `place`, what the address falls in; `near`, what it just misses.
-        known: whether a listed device sends the ID; None without a board.
+        known: see `Known`.
     """
     sort = sort_of(fault)
     said = {"who": "the device", "place": "it", "near": "it", **(words or {})}
     for rule in RULES:
-        if sort not in rule.sorts or (rule.known is not None and rule.known is not known):
+        if sort not in rule.sorts or (rule.known and known not in rule.known):
             continue
         if rule.architectures and fault.architecture not in rule.architectures:
             continue

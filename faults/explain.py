@@ -11,12 +11,12 @@ MOST_NAMED = 4
 """Devices that are named in a line; of the others there is the number."""
 
 _TITLES = {
-    "vtd": "VT-d unit",
-    "smmuv3": "SMMUv3",
-    "smmuv2": "SMMUv2",
-    "amdvi": "AMD-Vi unit",
-    "riscv-iommu": "RISC-V IOMMU",
-    "virtio-iommu": "virtio-iommu",
+    "vtd": "a VT-d unit",
+    "smmuv3": "an SMMUv3",
+    "smmuv2": "an SMMUv2",
+    "amdvi": "an AMD-Vi unit",
+    "riscv-iommu": "a RISC-V IOMMU",
+    "virtio-iommu": "a virtio-iommu",
 }
 _CODES = {
     "vtd": "reason 0x{:02x}",
@@ -49,7 +49,7 @@ def explain(fault: Fault, attribution: Attribution | None = None) -> list[str]:
 
 def _what(fault: Fault, attribution: Attribution | None) -> str:
     unit = attribution.unit.name if attribution is not None and attribution.unit.name else printable(fault.iommu)
-    unit = unit or f"a {_TITLES.get(fault.architecture, 'unit')}"
+    unit = unit or _TITLES.get(fault.architecture, "a unit")
     code = _CODES.get(fault.architecture, "code {}").format(fault.code) if fault.code is not None else ""
     named = ", ".join(part for part in (fault.name, code, fault.stage and f"stage {fault.stage}") if part)
     reason = f"{printable(fault.reason) or 'no reason is told'}{f' ({named})' if named else ''}"
@@ -112,7 +112,7 @@ def _more(fault: Fault) -> str:
     for name, value in fault.facts:
         shown = printable(value) if isinstance(value, str) else f"0x{value:x}" if value > 9 else str(value)  # noqa: PLR2004
         parts.append(f"{printable(name)} {shown}")
-    if fault.lost:
+    if fault.lost and sort_of(fault) != "lost":
         parts.append("further faults were lost")
     return ", ".join(parts)
 

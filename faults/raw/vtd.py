@@ -35,7 +35,8 @@ def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
         access = "translation"
     elif record.execute and record.type == "read":
         access = "execute"
-    more: Facts = () if access in (record.type, "execute") else (("type", record.type),)
+    usual = record.type == "write" if record.index is not None else access in (record.type, "execute")
+    more: Facts = () if usual else (("type", record.type),)
     more += (("F", 0),) if not bits.F else ()
     if record.index is not None and (low := bits.FI & 0xFFFF_FFFF_FFFF):
         more += (("FI below the index", low),)

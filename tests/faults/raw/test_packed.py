@@ -58,7 +58,7 @@ def test_each_id_is_asked_for_once() -> None:
     packer = Packer("vtd", who=who)
     data = b"".join(quads(0x1000 * i, 0xC000_0006_0000_0018 + (i % 2)) for i in range(100))
     packer.pack(data, NOW)
-    packer.pack(data, NOW + 1)
+    packer.pack(data + quads(0, 0x8000_0005_0000_0018), NOW + 1)
     assert asked == [0x18, 0x19]
 
 

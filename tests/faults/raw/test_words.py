@@ -85,6 +85,8 @@ def test_words_that_fit_several_are_all_told() -> None:
         ("2800000000000a00 0", "amdvi", "reserved bits are set"),
         ("b000000080000000 1", "amdvi", ""),
         ("1000000000000100 1000", "amdvi", ""),
+        ("1004000000000100 1001", "amdvi", "reserved bits are set"),
+        ("1004000000000100 1000", "amdvi", ""),
         ("e 0 0 0", "riscv-iommu", "there is no cause 14"),
         ("000100280000000d 0 0 0", "riscv-iommu", "there is no transaction type 10"),
         ("000100080000100d 0 0 0", "riscv-iommu", "it has a process ID, and PV is clear"),
