@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iommuman.base import Origin
-from iommuman.faults.attribute import attribute
+from iommuman.faults.attribute import Attributor, attribute
 from iommuman.faults.raw import decode_many, format_of
 from iommuman.faults.raw.packed import CODES, NAMES, TEXT, Packer
 from iommuman.logging_backend import BufferConfig, Placement, Schema, SetConfig, SetWriter, register
@@ -71,13 +71,20 @@ def works(architecture: str, topology: Topology, data: bytes, writer: SetWriter)
     def many() -> int:
         return len(decode_many(data, form.architecture, source="queue"))
 
+    def attributed() -> int:
+        faults = decode_many(data[: 500 * form.size], form.architecture)
+        attributor = Attributor(topology)
+        for fault in faults:
+            attributor(fault)
+        return len(faults)
+
     def pack() -> int:
         packer.pack(data, time.time_ns())
         return count
 
     def log() -> int:
         if writer.burst(0, 1, 2, schema, packer.pack(data, time.time_ns())) or len(packer.sources) != known:
-            raise RuntimeError("the log did not take the records")
+            raise RuntimeError("the log did not take the records, or a device was asked for anew")
         return count
 
     def anew() -> int:
@@ -89,6 +96,7 @@ def works(architecture: str, topology: Topology, data: bytes, writer: SetWriter)
         f"{architecture}: struct.iter_unpack alone": unpack,
         f"{architecture}: decode(), one by one": one_by_one,
         f"{architecture}: decode_many(), into Fault": many,
+        f"{architecture}: the same, and attributed with its address": attributed,
         f"{architecture}: packed": pack,
         f"{architecture}: packed and attributed, into the log": log,
         f"{architecture}: the same, each device attributed anew": anew,

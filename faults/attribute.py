@@ -21,6 +21,8 @@ from .units import Unit, find_unit
 
 MOST_LISTED = 64
 """Candidates that are kept; a single stream of many functions has no use for more."""
+MOST_REMEMBERED = 65536
+"""IDs whose senders are remembered; then all are forgotten, and found out anew."""
 BRIDGE = 0x06
 """Base class of bridges, which seldom access memory themselves."""
 
@@ -91,28 +93,65 @@ class Attribution:
 
 def attribute(fault: Fault, topology: Topology, memory: Collection[MemoryRange] = ()) -> Attribution:
     """Return what the topology of its board, and its memory map where it is known, say of a fault."""
+    return Attributor(topology, memory)(fault)
+
+
+class Attributor:
+    """Attributes many faults of one board: who sends an ID is found out once."""
+
+    def __init__(self, topology: Topology, memory: Collection[MemoryRange] = ()) -> None:
+        """Take a board, and its memory map where that is known."""
+        self._topology = topology
+        self._memory = memory
+        self._known: dict[tuple[object, ...], _Senders] = {}
+
+    def __call__(self, fault: Fault) -> Attribution:
+        """Return what the board says of a fault."""
+        key = (fault.architecture, fault.iommu, fault.identifier, fault.segment, fault.device)
+        who = self._known.get(key)
+        if who is None:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            who = self._known[key] = _who(fault, self._topology)
+        around = surroundings(fault, self._topology, who.names, who.unit.possible, self._memory)
+        return Attribution(
+            unit=who.unit,
+            candidates=who.kept,
+            more=len(who.names) - len(who.kept),
+            places=around.places,
+            near=around.near,
+            tags=around.tags,
+            cause=_cause(fault, around, who.kept),
+            conflicts=who.conflicts,
+            hints=who.hints,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Senders:
+    """What is the same for all faults of one ID."""
+
+    unit: Unit
+    names: tuple[str, ...]
+    kept: tuple[Candidate, ...]
+    conflicts: tuple[str, ...]
+    hints: tuple[str, ...]
+
+
+def _who(fault: Fault, topology: Topology) -> _Senders:
+    """Return the unit of a fault and the devices that may have done it, bridges last."""
     unit = find_unit(fault, topology)
     found, conflicts = _candidates(fault, topology, unit)
     if not unit.name and len(units := {one.unit for one in found if one.listed}) == 1:
         name = units.pop()
         unit = Unit(name, "no other unit gets this ID from a known device", topology.iommus[name].origin, (name,))
         found = [one for one in found if one.unit == name]
-    if len(found) > 1 and any(one.listed for one in found):
+    if any(one.listed for one in found):
         found = [one for one in found if one.listed]
     found.sort(key=lambda one: one.bridge)
     kept = tuple(found[:MOST_LISTED])
-    around = surroundings(fault, topology, [one.name for one in found], unit.possible, memory)
-    return Attribution(
-        unit=unit,
-        candidates=kept,
-        more=len(found) - len(kept),
-        places=around.places,
-        near=around.near,
-        tags=around.tags,
-        cause=_cause(fault, around, kept),
-        conflicts=tuple(conflicts),
-        hints=tuple(_hints(topology, kept)),
-    )
+    names = tuple(one.name for one in found)
+    return _Senders(unit, names, kept, tuple(conflicts), tuple(_hints(topology, kept)))
 
 
 def _cause(fault: Fault, around: Surroundings, kept: tuple[Candidate, ...]) -> Cause | None:

@@ -108,7 +108,7 @@ def _more(fault: Fault) -> str:
     if fault.ipa is not None:
         parts.append(f"intermediate physical address 0x{fault.ipa:x}")
     if fault.domain is not None:
-        parts.append(f"{'context bank' if fault.architecture == 'smmuv2' else 'domain'} {fault.domain}")
+        parts.append(f"context bank {fault.domain}" if fault.architecture == "smmuv2" else f"domain 0x{fault.domain:x}")
     for name, value in fault.facts:
         shown = printable(value) if isinstance(value, str) else f"0x{value:x}" if value > 9 else str(value)  # noqa: PLR2004
         parts.append(f"{printable(name)} {shown}")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from iommuman.base import Origin
 from iommuman.faults import Fault
-from iommuman.faults.attribute import MOST_LISTED, attribute
+from iommuman.faults import attribute as module
+from iommuman.faults.attribute import MOST_LISTED, Attributor, attribute
 from iommuman.faults.raw import from_words, smmuv3, vtd
 from iommuman.parsers.memory_map import MemoryRange
 from iommuman.parsers.pci import PciFunction, PciTopology
@@ -320,3 +321,14 @@ def test_very_many_candidates_are_counted() -> None:
         builder.maps.append(IdMap(name, "smmuv3@1000", 0, 1, 5, HERE, "ID mapping", single=True))
     found = attribute(translation(5, 0x1000), Topology(builder))
     assert (len(found.candidates), found.more) == (64, 6)
+
+
+def test_many_faults_of_one_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is the same whether or not the ID has been seen before, and after all have been forgotten."""
+    monkeypatch.setattr(module, "MOST_REMEMBERED", 2)
+    topology = made()
+    attributor = Attributor(topology)
+    faults = [
+        translation(number, address) for address in (0xA0002000, 0x80000010) for number in (0x10, 0x20, 0x30, 0x10)
+    ]
+    assert [attributor(fault) for fault in faults] == [attribute(fault, topology) for fault in faults]

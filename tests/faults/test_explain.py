@@ -393,7 +393,7 @@ def test_a_permission_of_amd() -> None:
             "what: an AMD-Vi unit refused a write to 0xecdd5004 by 02:00.0 (ID 0x200): no permission to write "
             "(IO_PAGE_FAULT, event 0x2) [2 words of 64 bits]"
         ),
-        "also: domain 67, PR 1, PE 1",
+        "also: domain 0x43, PR 1, PE 1",
         "who: give the board (--board) to learn which device sends this ID",
         ("why: likely the buffer is mapped, but not for this kind of access: the direction of the mapping is wrong"),
         ("next: compare the direction that the driver maps with (to the device, from it) with what the device does"),
@@ -581,7 +581,7 @@ def test_an_interrupt_of_amd() -> None:
             "what: an AMD-Vi unit refused an interrupt by 0a:00.0 (ID 0xa00): the interrupt remapping entry is "
             "not present (IO_PAGE_FAULT, event 0x2) [here]"
         ),
-        "also: domain 0",
+        "also: domain 0x0",
         "who: give the board (--board) to learn which device sends this ID",
         "why: likely the device still sends an interrupt that was taken away, or one that nobody set up",
         (
