@@ -16,7 +16,7 @@ from ..topology.query import Place, TopologyError, ask
 from ..topology.senders import Sender, senders
 from .causes import Cause, Known, find_cause
 from .fault import Fault
-from .places import Neighbour, Surroundings, surroundings
+from .places import Landscape, Neighbour, Surroundings
 from .units import Unit, find_unit
 
 MOST_LISTED = 64
@@ -102,7 +102,7 @@ class Attributor:
     def __init__(self, topology: Topology, memory: Collection[MemoryRange] = ()) -> None:
         """Take a board, and its memory map where that is known."""
         self._topology = topology
-        self._memory = memory
+        self._landscape = Landscape(topology, memory)
         self._known: dict[tuple[object, ...], _Senders] = {}
 
     def __call__(self, fault: Fault) -> Attribution:
@@ -113,7 +113,7 @@ class Attributor:
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
             who = self._known[key] = _who(fault, self._topology)
-        around = surroundings(fault, self._topology, who.names, who.unit.possible, self._memory)
+        around = self._landscape.around(fault, who.names, who.unit.possible)
         return Attribution(
             unit=who.unit,
             candidates=who.kept,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ..parsers.memory_map import MemoryRange
 from ..topology import Topology
-from ..topology.query import Place, at_address
+from ..topology.query import Place, all_places
 from .fault import Fault
 
 PAGE = 0x1000
@@ -57,66 +57,71 @@ class Surroundings:
     tags: frozenset[str] = frozenset()
 
 
-def surroundings(
-    fault: Fault,
-    topology: Topology,
-    devices: Collection[str],
-    units: Collection[str],
-    memory: Collection[MemoryRange] = (),
-) -> Surroundings:
-    """Return what the address of a fault falls in.
+class Landscape:
+    """All that addresses of one board can fall in, gathered once."""
 
-    Args:
-        fault: the fault; without an address, and for an interrupt fault whose address is an index, nothing is known.
-        topology: of the board.
-        devices: names of the devices that may have done it.
-        units: names of the units at which the fault's ID may have arrived.
-        memory: the memory map of the board; empty: not known.
-    """
-    address = fault.address
-    if address is None or (fault.architecture == "vtd" and fault.access == "interrupt"):
-        return Surroundings()
-    places = _places(fault, topology, address)
-    near = []
-    for other in (address - PAGE, address + PAGE):
-        if other < 0:
-            continue
-        for place in _places(fault, topology, other):
-            past = address - (place.start + place.length)
-            if 0 <= past < PAGE:
+    def __init__(self, topology: Topology, memory: Collection[MemoryRange] = ()) -> None:
+        """Take a board, and its memory map where that is known."""
+        self._topology = topology
+        self._memory = memory
+        self._places = [*all_places(topology), *_grants(topology), *_doorbells(topology)]
+        arm = next((unit for unit in topology.iommus.values() if unit.kind.startswith("smmu")), None)
+        window = "the window in which Linux maps MSI doorbells"
+        self._arm = [] if arm is None else [Place(window, LINUX_MSI, LINUX_MSI_LENGTH, arm.origin)]
+
+    def around(self, fault: Fault, devices: Collection[str], units: Collection[str]) -> Surroundings:
+        """Return what the address of a fault falls in, and what it just misses.
+
+        Args:
+            fault: the fault; without an address, and for an interrupt fault whose address is an index, nothing is
+                known.
+            devices: names of the devices that may have done it.
+            units: names of the units at which the fault's ID may have arrived.
+        """
+        address = fault.address
+        if address is None or (fault.architecture == "vtd" and fault.access == "interrupt"):
+            return Surroundings()
+        places, near = [], []
+        before = 0 if fault.address_bits else PAGE  # of a page alone, no byte is known to be near what follows it
+        for place in (*self._places, *self._arm) if fault.architecture in _ARM else self._places:
+            start, length = place.start, place.length
+            past = address - start - length
+            if past >= PAGE or address < start - before:
+                continue
+            if past >= 0:
                 near.append(Neighbour(place, past))
-            elif 0 < place.start - address <= PAGE and fault.address_bits == 0:
-                near.append(Neighbour(place, address - place.start))
-    # Windows and registers are at physical addresses, which the next page of a device address has nothing to do with.
-    tags = {"past-end" if one.distance >= 0 else "before-start" for one in near if one.place.name.startswith(_GRANTED)}
-    tags |= {_tag(place) for place in places if _tag(place)}
-    tags |= _owners(fault, topology, address, devices, units)
-    if address < PAGE:
-        tags.add("first-page")
-    ranges = [one for one in memory if one.start <= address < one.start + one.length]
-    places += [Place(f"physical memory ({one.kind})", one.start, one.length, one.origin) for one in ranges]
-    if memory:
-        tags.add("ram" if any(one.kind == "ram" for one in ranges) else "hole" if not ranges else "no-ram")
-    return Surroundings(tuple(places), tuple(near), frozenset(tags))
+            elif address < start:
+                near.append(Neighbour(place, address - start))
+            else:
+                places.append(place)
+        # Windows and registers are at physical addresses: what follows them there means nothing to a device address.
+        close = [one for one in near if one.place.name.startswith(_GRANTED)]
+        tags = {"past-end" if one.distance >= 0 else "before-start" for one in close}
+        tags |= {tag for place in places if (tag := _tag(place))}
+        tags |= _owners(fault, self._topology, address, devices, units)
+        if address < PAGE:
+            tags.add("first-page")
+        if self._memory:
+            ranges = [one for one in self._memory if one.start <= address < one.start + one.length]
+            places += [Place(f"physical memory ({one.kind})", one.start, one.length, one.origin) for one in ranges]
+            tags.add("ram" if any(one.kind == "ram" for one in ranges) else "no-ram" if ranges else "hole")
+        return Surroundings(tuple(places), tuple(near), frozenset(tags))
 
 
-def _places(fault: Fault, topology: Topology, address: int) -> list[Place]:
-    """Return everything that an address falls in: what the topology finds, grants, and doorbells of interrupts."""
-    places = at_address(topology, address)
+def _grants(topology: Topology) -> Iterator[Place]:
+    """Iterate over the memory that a configuration grants, with whom it is granted to and how."""
     for grant in topology.grants:
         who = ", ".join(grant.devices) or "no device"
         rights = "".join(letter for letter, given in (("r", grant.read), ("w", grant.write)) if given) or "no access"
-        places.append(Place(f"grant {grant.name} ({rights}) of {who}", grant.start, grant.length, grant.origin))
+        yield Place(f"grant {grant.name} ({rights}) of {who}", grant.start, grant.length, grant.origin)
+
+
+def _doorbells(topology: Topology) -> Iterator[Place]:
+    """Iterate over the registers that message-signalled interrupts are written to."""
     for controller in topology.msi_controllers.values():
         if controller.base is not None:
             length = _DOORBELLS if "its" in controller.kind else PAGE
-            places.append(Place(f"MSI doorbell of {controller.name}", controller.base, length, controller.origin))
-    if fault.architecture in _ARM:
-        unit = next((one for one in topology.iommus.values() if one.kind.startswith("smmu")), None)
-        if unit is not None:
-            name = "the window in which Linux maps MSI doorbells"
-            places.append(Place(name, LINUX_MSI, LINUX_MSI_LENGTH, unit.origin))
-    return [place for place in places if place.start <= address < place.start + place.length]
+            yield Place(f"MSI doorbell of {controller.name}", controller.base, length, controller.origin)
 
 
 def _tag(place: Place) -> str:

@@ -11,10 +11,13 @@ from ..errors import FaultError
 from ..fault import Fault
 from .queue import Reading
 
-_NUMBER = r"0[xX][0-9a-fA-F]+|[0-9a-fA-F]+"
+# Every repetition has a limit, so that no text takes more than linear time.
+_NUMBER = r"0[xX][0-9a-fA-F]{1,40}|[0-9a-fA-F]{1,40}"
+_GAP = r"[ \t]{0,8}"
 _PAIR = re.compile(
-    rf"(?<![0-9A-Za-z_])(?P<name>[A-Za-z][A-Za-z0-9_]*)(?:\[(?P<index>\d{{1,4}})\])?"
-    rf"[ \t]*[=:]?[ \t]*(?P<values>(?:{_NUMBER})(?:[ \t,]+(?:{_NUMBER})(?![0-9A-Za-z_]*[ \t]*[=:]))*)(?![0-9A-Za-z_])"
+    rf"(?<![0-9A-Za-z_])(?P<name>[A-Za-z][A-Za-z0-9_]{{0,31}})(?:\[(?P<index>\d{{1,4}})\])?"
+    rf"(?:{_GAP}[=:]{_GAP}|[ \t]{{1,8}})"
+    rf"(?P<values>(?:{_NUMBER})(?:[ \t,]{{1,8}}(?:{_NUMBER})(?![0-9A-Za-z_]{{0,40}}{_GAP}[=:])){{0,3}})(?![0-9A-Za-z_])"
 )
 LONGEST = 1 << 20
 """Characters that are looked at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 import pytest
@@ -136,3 +137,14 @@ def test_any_text_gives_faults_or_the_one_error(text: str) -> None:
     """Nothing else leaves the function."""
     with suppress(FaultError):
         assert from_registers(text).faults
+
+
+@pytest.mark.parametrize(
+    "text", ["g" + "a" * 400_000 + "g", "x" + " " * 400_000, "x 1" + " 1" * 200_000, "fsr" * 100_000, "a[1" * 100_000]
+)
+def test_hostile_text_takes_linear_time(text: str) -> None:
+    """Long runs of what could be a name, a gap or a number are gone through once."""
+    started = time.perf_counter()
+    with pytest.raises(FaultError):
+        from_registers(text)
+    assert time.perf_counter() - started < 10
