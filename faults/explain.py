@@ -43,16 +43,18 @@ def explain(fault: Fault, attribution: Attribution | None = None) -> list[str]:
     if attribution is None:
         cause = find_cause(fault)
         who = [] if fault.identifier is None else ["who: give the board (--board) to learn which device sends this ID"]
-        return [*lines, *who, *_why(cause)]
-    return [*lines, *_who(fault, attribution), *_where(fault, attribution), *_why(attribution.cause)]
+        lines += [*who, *_why(cause)]
+    else:
+        lines += [*_who(fault, attribution), *_where(fault, attribution), *_why(attribution.cause)]
+    return [printable(line) for line in lines]
 
 
 def _what(fault: Fault, attribution: Attribution | None) -> str:
-    unit = attribution.unit.name if attribution is not None and attribution.unit.name else printable(fault.iommu)
+    unit = attribution.unit.name if attribution is not None and attribution.unit.name else fault.iommu
     unit = unit or _TITLES.get(fault.architecture, "a unit")
     code = _CODES.get(fault.architecture, "code {}").format(fault.code) if fault.code is not None else ""
     named = ", ".join(part for part in (fault.name, code, fault.stage and f"stage {fault.stage}") if part)
-    reason = f"{printable(fault.reason) or 'no reason is told'}{f' ({named})' if named else ''}"
+    reason = f"{fault.reason or 'no reason is told'}{f' ({named})' if named else ''}"
     times = f" (stands for {fault.count})" if fault.count > 1 else ""
     if fault.access == "" and fault.address is None:
         about = _sender(fault).replace(" by ", ", about ", 1)
@@ -78,7 +80,7 @@ def _access(fault: Fault) -> str:
 
 def _sender(fault: Fault) -> str:
     """Say whose access it was, as the record tells."""
-    name = printable(fault.device)
+    name = fault.device
     identifier = "" if fault.identifier is None else _identifier(fault, fault.identifier)
     who = (
         f" by {name} ({identifier})"
@@ -110,8 +112,8 @@ def _more(fault: Fault) -> str:
     if fault.domain is not None:
         parts.append(f"context bank {fault.domain}" if fault.architecture == "smmuv2" else f"domain 0x{fault.domain:x}")
     for name, value in fault.facts:
-        shown = printable(value) if isinstance(value, str) else f"0x{value:x}" if value > 9 else str(value)  # noqa: PLR2004
-        parts.append(f"{printable(name)} {shown}")
+        shown = value if isinstance(value, str) else f"0x{value:x}" if value > 9 else str(value)  # noqa: PLR2004
+        parts.append(f"{name} {shown}")
     if fault.lost and sort_of(fault) != "lost":
         parts.append("further faults were lost")
     return ", ".join(parts)

@@ -232,8 +232,8 @@ def _amdvi(values: Values, origin: Origin, iommu: str) -> list[Fault]:
 
 
 def _riscv(values: Values, origin: Origin, iommu: str) -> list[Fault]:
-    """Read fields of a fault record; Linux prints no TTYP, so that the access is not known."""
-    from .riscv_layout import SECOND_STAGE, FaultRecord, cause_words
+    """Read fields of a fault record; Linux prints no TTYP, so that only the cause tells what was tried."""
+    from .riscv_layout import CAUSE_ACCESS, FIRST_STAGE, SECOND_STAGE, FaultRecord, cause_words
 
     cause = _one(values, "cause")
     if cause is None:
@@ -261,6 +261,8 @@ def _riscv(values: Values, origin: Origin, iommu: str) -> list[Fault]:
             identifier=device,
             substream=pid,
             address=address,
+            access=CAUSE_ACCESS.get(cause, ""),
+            stage=1 if cause in FIRST_STAGE else 2 if cause in SECOND_STAGE else None,
             ipa=second & ~3 if second is not None and cause in SECOND_STAGE else None,
         )
     ]

@@ -6,6 +6,7 @@ Section 3.2 (fault/event queue) and 3.3 (page-request queue). Structures are as 
 from __future__ import annotations
 
 from ...iommu.bits import Address, Bits128, Bits256, Field, Ignored
+from ..fault import Access
 
 
 class FaultRecord(Bits256):
@@ -70,6 +71,13 @@ CAUSES: dict[int, str] = {
     274: "data of a page table is corrupt",
 }
 """What each cause means (3.2, table of fault record CAUSE field encodings)."""
+
+CAUSE_ACCESS: dict[int, Access] = {
+    **dict.fromkeys((1, 12, 20), "execute"),
+    **dict.fromkeys((4, 5, 13, 21), "read"),
+    **dict.fromkeys((6, 7, 15, 23), "write"),
+}
+"""What was tried, by the causes that say so: for sources that do not tell the transaction type."""
 
 FIRST_STAGE = frozenset({12, 13, 15})
 SECOND_STAGE = frozenset({20, 21, 23})

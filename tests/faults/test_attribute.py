@@ -12,7 +12,10 @@ from iommuman.base import Origin
 from iommuman.faults import Fault
 from iommuman.faults import attribute as module
 from iommuman.faults.attribute import MOST_LISTED, Attributor, attribute
-from iommuman.faults.raw import from_words, smmuv3, vtd
+from iommuman.faults.raw import decode_many, from_words, smmuv3, vtd
+from iommuman.iommu.smmuv3.model import Model, Transaction
+from iommuman.iommu.vtd.model import WRITE, RemappingUnit
+from iommuman.manager import Access, Manager, simulate
 from iommuman.parsers.pci import PciFunction, PciTopology
 from iommuman.topology import (
     Device,
@@ -251,3 +254,30 @@ def test_many_faults_of_one_board(monkeypatch: pytest.MonkeyPatch) -> None:
         translation(number, address) for address in (0xA0002000, 0x80000010) for number in (0x10, 0x20, 0x30, 0x10)
     ]
     assert [attributor(fault) for fault in faults] == [attribute(fault, topology) for fault in faults]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "device"),
+    [("virt-smmuv3-acpi", "smmuv3@9050000", "0000:00:03.0"), ("q35-vtd", "vtd@fed90000", "0000:00:03.0")],
+)
+def test_records_of_a_managed_unit_lead_to_its_device(name: str, unit: str, device: str) -> None:
+    """What the manager is told of a refused access is what the raw record says, and the board finds the same device."""
+    topology = board(name)
+    machine = simulate(topology)
+    manager = Manager(topology, machine.ports, machine.private)
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    manager.add_device(client, number, device)
+    model = machine.models[unit]
+    if isinstance(model, Model):
+        model.access(Transaction(0x18, 0x90000000, write=True))
+    else:
+        assert isinstance(model, RemappingUnit)
+        model.translate(0x18, 0x90000000, WRITE)
+    (incident,) = manager.poll()
+    refusal = incident.refusal
+    (fault,) = decode_many(refusal.raw, "vtd" if name == "q35-vtd" else "smmuv3", iommu=refusal.unit)
+    assert (fault.identifier, fault.address, fault.access) == (0x18, 0x90000000, "write")
+    assert (fault.code, fault.address_bits == 0) == (refusal.code, refusal.exact)
+    assert attribute(fault, topology).devices == incident.devices == (device,)

@@ -329,12 +329,12 @@ def test_devices_that_share_an_id() -> None:
 
 
 def test_a_cause_that_linux_prints_as_a_number() -> None:
-    """RISC-V: cause 13, and what no TTYP leaves open."""
+    """RISC-V: cause 13, which says what was tried."""
     fault = from_registers("cause 13 devid: 0x18 iotval: 90001000 iotval2: 0", source="dmesg").faults[0]
     assert said(fault, board("riscv-virt-dt")).splitlines() == [
         (
-            "what: riscv-iommu@0000:00:02.0 refused an access of 0x90001000 by device ID 0x18: read page fault "
-            "(cause 13) [dmesg: CAUSE]"
+            "what: riscv-iommu@0000:00:02.0 refused a read of 0x90001000 by device ID 0x18: read page fault "
+            "(cause 13, stage 1) [dmesg: CAUSE]"
         ),
         (
             "who: 0000:00:03.0 (NVMe controller, driver pci-stub): it sends this ID "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,9 @@ from iommuman.base import Origin
 from iommuman.faults import Fault
 from iommuman.faults.raw import format_of, packed
 from iommuman.faults.raw.packed import ACCESSES, CODES, NAMES, NO_IDENTIFIER, TEXT, Packer
+from iommuman.logging_backend import Schema
+
+from tests.logging_backend.helpers import make, read
 
 from . import quads
 
@@ -83,3 +87,16 @@ def test_noise_packs_as_it_decodes(data: bytes, architecture: str) -> None:
     assert [row[3] for row in rows] == [
         NO_IDENTIFIER if fault.identifier is None else fault.identifier for fault in faults
     ]
+
+
+def test_packed_records_are_read_from_the_log_in_words(tmp_path: Path) -> None:
+    """A burst of them comes back with its fields and a text, each record as a packet of its own."""
+    schema = Schema(CODES, TEXT, NAMES)
+    assert schema.record.format == RECORD.format
+    data = b"".join(quads(0x1000 * i, 0xC000_0006_0000_0018) for i in range(1, 4))
+    with make(tmp_path, 4) as writer:
+        assert writer.burst(0, 9, 2, schema, Packer("vtd", unit=2).pack(data, NOW)) == 0
+    packets = read(tmp_path)
+    assert [one.timestamp for one in packets] == [NOW] * 3
+    assert packets[2].text == "fault at 0x3000 (second word 0) ID 0x18 source 1 code 0x6 unit 2 access 1"
+    assert packets[0].fields["address"] == 0x1000
