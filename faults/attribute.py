@@ -142,9 +142,11 @@ def _who(fault: Fault, topology: Topology) -> _Senders:
     """Return the unit of a fault and the devices that may have done it, bridges last."""
     unit = find_unit(fault, topology)
     found, conflicts = _candidates(fault, topology, unit)
-    if not unit.name and len(units := {one.unit for one in found if one.listed}) == 1:
+    sure = [one for one in found if one.listed] or found
+    if not unit.name and len(units := {one.unit for one in sure}) == 1:
         name = units.pop()
-        unit = Unit(name, "no other unit gets this ID from a known device", topology.iommus[name].origin, (name,))
+        why = "no other unit gets this ID" + (" from a known device" if sure[0].listed else "")
+        unit = Unit(name, why, topology.iommus[name].origin, (name,))
         found = [one for one in found if one.unit == name]
     if any(one.listed for one in found):
         found = [one for one in found if one.listed]

@@ -142,6 +142,12 @@ def test_the_unit_is_told_by_the_id_when_only_one_gets_it() -> None:
     found = attribute(read(0x10), board("dmar-segments"))
     assert (found.unit.name, found.devices) == ("vtd@fed90000", ("0000:00:02.0",))
     assert found.unit.why == "no other unit gets this ID from a known device"
+    alone = attribute(read(0x7), board("dmar-satc-sidp"))
+    assert (alone.unit.name, alone.unit.why, alone.devices) == (
+        "vtd@fed91000",
+        "no other unit gets this ID",
+        ("0000:00:00.7",),
+    )
 
 
 def test_a_segment_that_the_source_tells_counts() -> None:
