@@ -1,0 +1,1 @@
+"""Faults of any origin: decoding, attribution, explanation."""
