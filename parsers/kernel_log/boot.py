@@ -79,7 +79,8 @@ INTEL_BOOT = Family(
         Kind(
             "ioapic",
             re.compile(
-                r"(IOAPIC) id (?P<id_d>\d{1,3}) under DRHD base {1,2}0x(?P<address>[0-9a-f]{1,16}) IOMMU (?P<IOMMU_d>\d{1,4})"
+                r"(IOAPIC) id (?P<id_d>\d{1,3}) under DRHD base {1,2}0x(?P<address>[0-9a-f]{1,16}) "
+                r"IOMMU (?P<IOMMU_d>\d{1,4})"
             ),
             _said,
         ),

@@ -17,9 +17,12 @@ from .records import LogClock, LogLine
 MAX_LAYERS = 8
 """Most prefixes of one line; real lines have up to four."""
 
+_BYTE = 0xFF
 _CACHED = 4096
+_DIGITS = 18
+"""More digits are no time."""
 _SECOND = 1_000_000_000
-_MONTHS = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_MONTHS = {name: n for n, name in enumerate(re.findall("...", "JanFebMarAprMayJunJulAugSepOctNovDec"), 1)}
 
 _DMESG = re.compile(r"\[ *(\d{1,9})\.(\d{6})(?:,\d{1,4})?\] ?(?:\[ *[TC]\d{1,10}\] ?)*")
 _KMSG = re.compile(r"\d{1,4},\d{1,20},(\d{1,18}),[^;]{1,80};")
@@ -28,11 +31,16 @@ _WALL = re.compile(
     r"\[?(?:"
     r"(?P<iso>(?:[A-Z][a-z]{2} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?"
     r"(?P<zone>Z|[+-]\d\d:?\d\d| [A-Z]{3,5}(?= ))?"
-    r"|(?:[A-Z][a-z]{2} )?(?P<rfc>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)(?:\.(?P<micro>\d{1,9}))?(?: (?P<year>\d{4})(?=\]))?"
+    r"|(?:[A-Z][a-z]{2} )?(?P<rfc>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)(?:\.(?P<micro>\d{1,9}))?"
+    r"(?: (?P<year>\d{4})(?=\]))?"
     r"|(?P<unix>\d{9,11})\.(?P<part>\d{3,9})(?= )"
     r")\]? ?"
 )
-_HOST = re.compile(r"(?:\S{1,255} )?([^\s:\[\]]{1,64})(?:\[\d{1,10}\])?: ")
+_NO_HOST = re.compile(r"\[|[^.,]*,")
+"""Times that dmesg writes, with no host behind them: in brackets, or with a comma."""
+
+_FOREIGN = re.compile(r"\S{1,255} [^\s:\[\]]{1,64}(?:\[\d{1,10}\])?: ")
+_XEN = re.compile(r"\(XEN\) ?")
 _KERNEL = re.compile(r"(?:\S{1,255} )?kernel(?:\[\d{1,10}\])?: ?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,16}[mK]")
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
@@ -67,7 +75,7 @@ class Envelope:
                 rest = text[match.end() :]
                 if not rest.startswith(("<", "\x1b", "[", "(")):
                     time = int(match[1]) * _SECOND + int(match[2]) * 1000
-                    return [LogLine(self._source, number, text, rest, time, "boot", False)]
+                    return [LogLine(self._source, number, text, rest, time, "boot", xen=False)]
         elif text.startswith("{"):
             lines = self._open_json(number, text)
             if lines is not None:
@@ -82,36 +90,36 @@ class Envelope:
         rest = rest[quote.end() :] if quote is not None else rest
         xen = escaped = False
         for _ in range(MAX_LAYERS):
-            time: _Time | None = None
-            if rest.startswith("(XEN) "):
-                rest, xen = rest[6:], True
-                continue
-            if match := _LEVEL.match(rest):
-                pass
-            elif match := _DMESG.match(rest):
-                time = _Time(int(match[1]) * _SECOND + int(match[2]) * 1000, "boot")
-            elif match := _KMSG.match(rest):
-                time, escaped = _Time(int(match[1]) * 1000, "boot"), True
-            elif match := _WALL.match(rest):
-                time = self._wall(match)
-                after = rest[match.end() :]
-                if not match[0].startswith("[") and (host := _HOST.match(after)) and not _KERNEL.match(after):
-                    if host[0].count(" ") > 1:  # host and program: it is no message of the kernel
-                        return []
-            elif match := _KERNEL.match(rest):
-                pass
-            else:
+            layer = self._layer(rest)
+            if layer is None:
                 break
-            rest = rest[match.end() :]
+            match, time = layer
             if time is not None and (best is None or _RANK[time.clock] > _RANK[best.clock]):
                 best = time
+            rest = rest[match.end() :]
+            xen = xen or match.re is _XEN
+            escaped = escaped or match.re is _KMSG
+            if match.re is _WALL and not _NO_HOST.match(match[0]) and _FOREIGN.match(rest) and not _KERNEL.match(rest):
+                # A host and a program: it is no message of the kernel.
+                return []
         if escaped and "\\x" in rest:
             rest = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), rest)
-        when, clock = best if best is not None else (None, "")
-        return [
-            LogLine(self._source, number, text, message, when, clock, xen)
-            for message in (rest.split("\n") if "\n" in rest else (rest,))
-        ]
+        messages = rest.split("\n") if "\n" in rest else (rest,)
+        if best is None:
+            return [LogLine(self._source, number, text, message, None, "", xen) for message in messages]
+        return [LogLine(self._source, number, text, message, *best, xen) for message in messages]
+
+    def _layer(self, rest: str) -> tuple[re.Match[str], _Time | None] | None:
+        """Return the prefix that a line begins with, and the time that it tells."""
+        if match := _LEVEL.match(rest) or _XEN.match(rest) or _KERNEL.match(rest):
+            return match, None
+        if match := _DMESG.match(rest):
+            return match, _Time(int(match[1]) * _SECOND + int(match[2]) * 1000, "boot")
+        if match := _KMSG.match(rest):
+            return match, _Time(int(match[1]) * 1000, "boot")
+        if match := _WALL.match(rest):
+            return match, self._wall(match)
+        return None
 
     def _open_json(self, number: int, text: str) -> list[LogLine] | None:
         """Return what an entry of `journalctl -o json` says; None when the line is no such entry."""
@@ -123,7 +131,7 @@ class Envelope:
             return None
         message = entry["MESSAGE"]
         if isinstance(message, list):  # bytes that are no text
-            if not all(isinstance(byte, int) and 0 <= byte < 256 for byte in message):
+            if not all(isinstance(byte, int) and 0 <= byte <= _BYTE for byte in message):
                 return None
             message = bytes(message).decode("utf-8", "replace")
         if not isinstance(message, str) or "kernel" not in (
@@ -133,7 +141,7 @@ class Envelope:
         best = None
         for name, clock in (("__REALTIME_TIMESTAMP", "utc"), ("_SOURCE_MONOTONIC_TIMESTAMP", "boot")):
             digits = entry.get(name)
-            if best is None and isinstance(digits, str) and digits.isdecimal() and len(digits) < 19:
+            if best is None and isinstance(digits, str) and digits.isdecimal() and len(digits) <= _DIGITS:
                 best = _Time(int(digits) * 1000, "utc" if clock == "utc" else "boot")
         return self._peel(number, text, message, best)
 

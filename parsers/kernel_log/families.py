@@ -79,6 +79,8 @@ def who(line: LogLine) -> Said | None:
         if head == "AMD-Vi":
             return Said(_AMD, head, "", rest)
         if rest.startswith("AMD-Vi: "):
+            if unit.endswith("]"):  # `host program[pid]`: it is no message of the kernel
+                return None
             return Said(_AMD, "AMD-Vi", unit[:_UNIT_MAX], rest[8:])
     return _who_anywhere(message)
 

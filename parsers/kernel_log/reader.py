@@ -130,41 +130,42 @@ def _records(stream: ByteSource, log: KernelLog, envelope: Envelope) -> Iterator
 
 def _read(found: list[tuple[int, bytes]], log: KernelLog, envelope: Envelope, joiner: Joiner) -> Iterator[LogRecord]:
     """Make records of lines that may matter."""
-    counts, open_line, add = log.counts, envelope.open, joiner.add
+    counts, open_line = log.counts, envelope.open
     for number, raw in found:
-        recognised = False
+        known = strange = False
         for line in open_line(number, raw):
-            said = who(line)
-            if said is not None:
-                families, driver, unit, rest = said
-                done: LogRecord | bool | None = None
-                for family in families:
-                    for kind in family.kinds:
-                        match = kind.pattern.match(rest)
-                        if match is not None:
-                            key = driver if family.shared else f"{driver} {unit}"
-                            done = add(kind, Part(kind.name, match, line), driver, unit, key)
-                            break
-                    if done is not None:
-                        break
-                if done:
-                    recognised = True
-                    if done is not True:
-                        yield done
-                    continue
-            other = _other(line)
-            if other is not None:
-                recognised = True
-                if isinstance(other, Suppressed):
-                    counts.suppressed += other.count
-                yield other
-            elif _LIKE_A_FAULT.search(line.message) and not recognised:
-                counts.unparsed += 1
-                recognised = True
-                counts.recognised -= 1
-                if len(log.unparsed) < MAX_UNPARSED:
-                    log.unparsed.append(line)
-        counts.recognised += recognised
+            done = _recognise(line, joiner)
+            if done is None:
+                strange = strange or _LIKE_A_FAULT.search(line.message) is not None
+            elif done is False:
+                strange = True
+            else:
+                known = True
+                if done is not True:
+                    if isinstance(done, Suppressed):
+                        counts.suppressed += done.count
+                    yield done
+        if known:
+            counts.recognised += 1
+        elif strange:
+            counts.unparsed += 1
+            if len(log.unparsed) < MAX_UNPARSED:
+                log.unparsed.append(line)
+
+
+def _recognise(line: LogLine, joiner: Joiner) -> LogRecord | bool | None:
+    """Return a record that is whole now, True for a line that is kept, False for an orphan, None for anything else."""
+    said = who(line)
+    if said is None:
+        return _other(line)
+    families, driver, unit, rest = said
+    for family in families:
+        for kind in family.kinds:
+            match = kind.pattern.match(rest)
+            if match is not None:
+                key = driver if family.shared else f"{driver} {unit}"
+                return joiner.add(kind, Part(kind.name, match, line), driver, unit, key)
+    return _other(line)
 
 
 def _other(line: LogLine) -> LogRecord | None:

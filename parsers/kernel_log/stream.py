@@ -35,6 +35,8 @@ _PACKED = {
     b"LPKSHHRH": ("the journal", "journalctl -o json --file"),
 }
 _GZIP = b"\x1f\x8b"
+_MAGIC = 8
+"""Bytes of the longest of these."""
 
 
 class ByteSource:
@@ -68,7 +70,7 @@ class ByteSource:
         try:
             if stat.S_ISDIR(os.stat(name).st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            file = open(name, "rb", buffering=0)  # noqa: SIM115: `chunks` closes it
+            file = open(name, "rb", buffering=0)  # noqa: SIM115 - `chunks` closes it
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             advice = "name a log that is there and that may be read, or '-' for the standard input"
@@ -86,7 +88,7 @@ class ByteSource:
         try:
             pieces = self._pieces()
             first = next(pieces, b"")
-            while first and len(first) < 8 and (more := next(pieces, b"")):
+            while first and len(first) < _MAGIC and (more := next(pieces, b"")):
                 first += more
             for magic, (name, command) in _PACKED.items():
                 if first.startswith(magic):

@@ -9,7 +9,8 @@ from .records import BootGroup, LogLine, LogRecord, TraceFault, TraceMapping
 _EVENT = re.compile(r"(?:.{1,64}?\s(\d{1,12})\.(\d{6}): )?([a-z_]{3,30}): IOMMU: ?(.*)")
 _FAULT = re.compile(r"(\S{1,64}) (\S{1,64}) iova=0x([0-9a-f]{1,16}) flags=0x([0-9a-f]{1,8})")
 _MAP = re.compile(
-    r"iova=0x([0-9a-f]{1,16})(?: - 0x[0-9a-f]{1,16})?(?: paddr=0x([0-9a-f]{1,16}))? size=(?:0x([0-9a-f]{1,16})|(\d{1,20}))"
+    r"iova=0x([0-9a-f]{1,16})(?: - 0x[0-9a-f]{1,16})?(?: paddr=0x([0-9a-f]{1,16}))? "
+    r"size=(?:0x([0-9a-f]{1,16})|(\d{1,20}))"
 )
 _GROUP = re.compile(r"groupID=(\d{1,9}) device=(\S{1,64})")
 

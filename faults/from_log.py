@@ -1,0 +1,404 @@
+"""Records of kernel logs as faults.
+
+A record that is no fault (a unit found at boot, a mapping traced) gives none. What the log says was lost gives a fault
+whose `lost` is set, and whose `count` is 0 where it is not said how many.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ..base import parse_pci_address
+from ..base.quick import quick
+from ..iommu.smmuv3.records import decode_event
+from ..iommu.vtd.names import MEANINGS
+from ..parsers.kernel_log import (
+    AmdEvent,
+    LogRecord,
+    RiscvFault,
+    Smmuv2Fault,
+    Smmuv2GlobalFault,
+    Smmuv3Event,
+    Smmuv3PageRequest,
+    SocFault,
+    Suppressed,
+    TraceFault,
+    UnitError,
+    VirtioFault,
+    VtdFault,
+    VtdStatus,
+)
+from .fault import Access, Architecture, Fault
+from .log_names import (
+    AMD_EVENTS,
+    AMD_HARDWARE,
+    AMD_HAS_TYPE,
+    AMD_PHYSICAL,
+    DART_NAMES,
+    GERROR,
+    MULTI,
+    RISCV_CAUSES,
+    RISCV_NO_ADDRESS,
+    SMMUV2_CONTEXT,
+    SMMUV2_GLOBAL,
+    SS,
+    VIRTIO_REASONS,
+    AmdFlag,
+    Cause,
+    names_of,
+)
+
+_ARCHITECTURES: dict[str, Architecture] = {
+    "DMAR": "vtd",
+    "arm-smmu-v3": "smmuv3",
+    "arm-smmu": "smmuv2",
+    "qcom-iommu": "smmuv2",
+    "qcom-iommu-ctx": "smmuv2",
+    "AMD-Vi": "amdvi",
+    "riscv,iommu": "riscv-iommu",
+    "riscv-iommu": "riscv-iommu",
+    "riscv-iommu-pci": "riscv-iommu",
+    "virtio_iommu": "virtio-iommu",
+}
+_FUNCTIONS: tuple[tuple[str, Architecture, str], ...] = (
+    ("dmar", "vtd", "DMAR"),
+    ("arm_smmu_context", "smmuv2", "arm-smmu"),
+    ("arm_smmu_global", "smmuv2", "arm-smmu"),
+    ("arm_smmu", "smmuv3", "arm-smmu-v3"),
+    ("riscv_iommu", "riscv-iommu", "riscv,iommu"),
+    ("viommu", "virtio-iommu", "virtio_iommu"),
+    ("apple_dart", "", "apple-dart"),
+    ("amd_iommu", "amdvi", "AMD-Vi"),
+    ("iommu_print_event", "amdvi", "AMD-Vi"),
+)
+"""Beginnings of the names of functions whose lines are suppressed, and whose they are."""
+
+_PAGE = 12
+_WNR, _PNU, _IND = 1 << 4, 1 << 5, 1 << 6
+_GLOBAL_WNR, _GLOBAL_PNU, _GLOBAL_IND = 1 << 1, 1 << 2, 1 << 3
+_STREAM = 0xFFFF
+_EVENT = struct.Struct("<4Q")
+_WORDS = 4
+_OVERFLOW = 1 << 0
+_REASONS: dict[int | None, tuple[str, str]] = {
+    int(reason): (reason.name.replace("_", "."), meaning) for reason, meaning in MEANINGS.items()
+} | {None: ("", "the line with the reason is missing")}
+
+_fault = quick(Fault)
+
+
+def from_log(records: Iterable[LogRecord]) -> Iterator[Fault]:
+    """Iterate over the faults that records of kernel logs tell of, in their order."""
+    get = _MAKERS.get
+    for record in records:
+        make = get(type(record))
+        if make is not None:
+            fault = make(record)
+            if fault is not None:
+                yield fault
+
+
+def _from_vtd(record: VtdFault) -> Fault:
+    line, reason = record.line, record.reason
+    name, meaning = _REASONS.get(reason) or ("", record.meaning or "a reason that is not defined")
+    access = record.access
+    return _fault(
+        origin=line.origin,
+        architecture="vtd",
+        driver=record.driver,
+        iommu=record.unit,
+        reason=meaning,
+        name=name,
+        code=reason,
+        time=line.time,
+        clock=line.clock,
+        segment=record.segment,
+        identifier=record.source,
+        substream=record.pasid,
+        address=record.address,
+        address_bits=0 if access == "interrupt" else _PAGE,
+        access=access,
+        facts=record.tables,
+        text=record.text,
+    )
+
+
+def _from_status(record: VtdStatus) -> Fault | None:
+    if not record.status & _OVERFLOW:
+        return None
+    return _plain(record, "vtd", "the fault recording registers were full", "PFO", lost=True, count=0)
+
+
+def _plain(record: LogRecord, architecture: Architecture, reason: str, name: str, **more: Any) -> Fault:
+    """Return a fault with what every record has."""
+    line = record.line
+    return _fault(
+        origin=line.origin, architecture=architecture, driver=record.driver, iommu=record.unit, reason=reason,
+        name=name, time=line.time, clock=line.clock, text=record.text, **more,
+    )  # fmt: skip
+
+
+def _from_event(record: Smmuv3Event) -> Fault:
+    if len(record.words) < _WORDS:
+        return _from_decoded(record)
+    event = decode_event(_EVENT.pack(*record.words))
+    write, line = event.write, record.line
+    access: Access = "" if write is None else "write" if write else "execute" if event.instruction else "read"
+    facts: tuple[tuple[str, str | int], ...] = ()
+    values = (
+        ("during", event.during), ("fetch address", event.fetch_address), ("stag", event.stag),
+        ("reserved bits", event.reserved or None),
+    )  # fmt: skip
+    for name, value in values:
+        if value is not None:
+            facts += ((name, value),)
+    return _fault(
+        origin=line.origin,
+        architecture="smmuv3",
+        driver=record.driver,
+        iommu=record.unit,
+        reason=event.meaning,
+        name=event.name,
+        code=event.number,
+        time=line.time,
+        clock=line.clock,
+        identifier=event.stream_id,
+        substream=event.substream_id,
+        device=record.client,
+        address=event.address,
+        access=access,
+        privileged=event.privileged,
+        stage=event.stage,
+        ipa=event.ipa,
+        facts=facts,
+        raw=event.raw,
+        text=record.text,
+    )
+
+
+def _from_decoded(record: Smmuv3Event) -> Fault:
+    """Return what the decoded lines say, which is less than the words do; a substream ID of 0 may be none."""
+    facts: dict[str, Any] = dict(record.facts)
+    name, meaning = record.name, "an event whose words are not all in the log"
+    if record.number is not None:
+        event = decode_event(bytes((record.number,)) + bytes(31))
+        name, meaning = event.name, event.meaning
+    access: Access = facts.pop("access", "")
+    if facts.pop("kind", "") == "inst" and access == "read":
+        access = "execute"
+    privilege = facts.pop("privilege", None)
+    return _plain(
+        record,
+        "smmuv3",
+        meaning,
+        name,
+        code=record.number,
+        identifier=facts.pop("sid", None),
+        substream=facts.pop("ssid", None) or None,
+        device=record.client,
+        address=facts.pop("iova", None),
+        access=access,
+        privileged=None if privilege is None else privilege == "priv",
+        ipa=facts.pop("ipa", None) or None,
+        stage=facts.pop("stage", None),
+        facts=tuple(facts.items()),
+    )
+
+
+def _from_page_request(record: Smmuv3PageRequest) -> Fault:
+    facts = (("group", record.group), ("last", int(record.last)), ("wants", record.access))
+    return _plain(
+        record, "smmuv3", "a page request that nobody expects", "", identifier=record.stream_id,
+        substream=record.substream_id or None, address=record.address, address_bits=_PAGE, access="translation",
+        privileged=record.privileged, facts=facts,
+    )  # fmt: skip
+
+
+def _direction(register: int | None, write: int, instruction: int) -> Access:
+    if register is None:
+        return ""
+    return "write" if register & write else "execute" if register & instruction else "read"
+
+
+def _from_context(record: Smmuv2Fault) -> Fault:
+    fsr, fsynr0 = record.fsr, record.fsynr0
+    name, meaning = names_of(fsr or 0, SMMUV2_CONTEXT)
+    facts = record.facts
+    if fsynr0 is not None:
+        facts = (("FSYNR0", fsynr0), ("table level", fsynr0 & 3), *facts)
+    if fsr is not None and fsr & (SS | MULTI):
+        facts = (*facts, ("FSR", "stalled" if fsr & SS else "further faults are not recorded"))
+    return _plain(
+        record, "smmuv2", meaning or "a fault whose registers are not all in the log", name, code=fsr,
+        identifier=None if record.cbfrsynra is None else record.cbfrsynra & _STREAM, address=record.address,
+        access=_direction(fsynr0, _WNR, _IND), privileged=None if fsynr0 is None else bool(fsynr0 & _PNU),
+        domain=record.bank, facts=facts,
+    )  # fmt: skip
+
+
+def _from_global(record: Smmuv2GlobalFault) -> Fault:
+    name, meaning = names_of(record.gfsr, SMMUV2_GLOBAL)
+    syndrome = record.gfsynr0
+    return _plain(
+        record, "smmuv2", meaning or "a global fault that is not defined", name, code=record.gfsr,
+        identifier=record.gfsynr1 & _STREAM, access=_direction(syndrome, _GLOBAL_WNR, _GLOBAL_IND),
+        privileged=None if syndrome is None else bool(syndrome & _GLOBAL_PNU),
+        facts=(("GFSR", "further faults are not recorded"),) if record.gfsr & MULTI else (),
+    )  # fmt: skip
+
+
+def _from_amd(record: AmdEvent) -> Fault:
+    flags, line, device = record.flags or 0, record.line, record.device
+    name, address, facts = record.name, record.address, record.facts
+    segment, identifier = record.segment, record.device_id
+    if identifier is None and device and (place := parse_pci_address(device)):
+        segment, identifier = place
+    code, meaning = AMD_EVENTS.get(name, (None, ""))
+    if not meaning:
+        meaning = _amd_reason(flags) if name == "IO_PAGE_FAULT" else "an event that the kernel has no name for"
+    if name in AMD_PHYSICAL and address is not None:
+        facts, address = ((AMD_PHYSICAL[name], address), *facts), None
+    if name in AMD_HAS_TYPE and (kind := AMD_HARDWARE.get(flags >> 9 & 3)):
+        facts = (("type", kind), *facts)
+    if record.flags is not None:
+        facts = (("flags", flags), *facts)
+    guest, domain = bool(flags & AmdFlag.GN), record.domain
+    pasid = domain if guest and record.pasid is None else record.pasid
+    return _fault(
+        origin=line.origin,
+        architecture="amdvi",
+        driver=record.driver,
+        iommu=record.unit,
+        reason=meaning,
+        name=name,
+        code=code,
+        time=line.time,
+        clock=line.clock,
+        segment=segment,
+        identifier=identifier,
+        substream=pasid if guest else None,
+        device=device,
+        address=address,
+        access="" if record.flags is None else _amd_access(flags),
+        privileged=not flags & AmdFlag.US if guest else None,
+        domain=None if guest else domain,
+        facts=facts,
+        text=record.text,
+    )
+
+
+def _amd_access(flags: int) -> Access:
+    if flags & AmdFlag.I:
+        return "interrupt"
+    if flags & AmdFlag.TR:
+        return "translation"
+    return "write" if flags & AmdFlag.RW else "execute" if flags & AmdFlag.NX else "read"
+
+
+def _amd_reason(flags: int) -> str:
+    """Return what the flags of an IO_PAGE_FAULT say."""
+    what = "the interrupt remapping entry" if flags & AmdFlag.I else "a page table entry"
+    if flags & AmdFlag.RZ:
+        return f"a reserved bit of {what} is set"
+    if not flags & AmdFlag.PR:
+        return "the interrupt remapping entry is not present" if flags & AmdFlag.I else "the address is not mapped"
+    if flags & AmdFlag.PE:
+        return "no permission to write" if flags & AmdFlag.RW else "no permission to read"
+    return f"{what} is present, but its level or size is not valid"
+
+
+def _from_riscv(record: RiscvFault) -> Fault:
+    cause = RISCV_CAUSES.get(record.cause) or Cause("a cause that is not defined")
+    facts: tuple[tuple[str, str | int], ...] = ()
+    address: int | None = record.iotval
+    if record.cause in RISCV_NO_ADDRESS:
+        facts, address = (("iotval", record.iotval),), None
+    guest = cause.stage == 2  # noqa: PLR2004 - the second stage
+    if record.iotval2 and not guest:
+        facts += (("iotval2", record.iotval2),)
+    return _plain(
+        record, "riscv-iommu", cause.meaning, "", code=record.cause, identifier=record.device_id, address=address,
+        access=cause.access, stage=cause.stage, ipa=record.iotval2 & ~3 if guest else None, facts=facts,
+    )  # fmt: skip
+
+
+def _from_soc(record: SocFault) -> Fault:
+    reason, access = record.name, record.access
+    if record.driver == "apple-dart":
+        reason = DART_NAMES.get(reason, reason)
+    reason = {"Page fault": "the address is not mapped, or not for such an access"}.get(reason, reason)
+    return _plain(
+        record, "", reason, "", code=record.code, identifier=record.identifier, device=record.device,
+        address=record.address, access=access, facts=record.facts,
+    )  # fmt: skip
+
+
+def _from_virtio(record: VirtioFault) -> Fault:
+    code, meaning = VIRTIO_REASONS[record.name]
+    line, letters = record.line, record.access
+    return _fault(
+        origin=line.origin,
+        architecture="virtio-iommu",
+        driver=record.driver,
+        iommu=record.unit,
+        reason=meaning,
+        name=record.name,
+        code=code,
+        time=line.time,
+        clock=line.clock,
+        identifier=record.endpoint,
+        address=record.address,
+        access="write" if "W" in letters else "execute" if "X" in letters else "read" if letters else "",
+        text=record.text,
+    )
+
+
+def _from_trace(record: TraceFault) -> Fault:
+    return _plain(
+        record, _ARCHITECTURES.get(record.driver, ""), "a fault that the trace event io_page_fault tells of", "",
+        device=record.device, address=record.address, access="write" if record.flags & 1 else "read",
+        facts=(("flags", record.flags),) if record.flags >> 1 else (),
+    )  # fmt: skip
+
+
+def _from_error(record: UnitError) -> Fault:
+    architecture = _ARCHITECTURES.get(record.driver, "")
+    if record.driver == "Xen":  # the units of Arm boards have names there, those of VT-d have none
+        architecture = "vtd" if not record.unit else "smmuv2" if "global fault" in record.name else "smmuv3"
+    name = ""
+    if record.name == "unexpected global error" and record.value is not None:
+        name = " ".join(bit for mask, bit in GERROR if record.value & mask)
+    return _plain(
+        record, architecture, record.name, name, code=record.value, lost=record.lost, count=0 if record.lost else 1,
+        facts=record.facts,
+    )  # fmt: skip
+
+
+def _from_suppressed(record: Suppressed) -> Fault:
+    architecture, driver = next(
+        ((one, name) for start, one, name in _FUNCTIONS if record.function.startswith(start)), ("", "")
+    )
+    line, reason = record.line, "the kernel did not print so many messages"
+    return _fault(
+        origin=line.origin, architecture=architecture, driver=driver, reason=reason, time=line.time, clock=line.clock,
+        lost=True, count=record.count, facts=(("function", record.function),), text=record.text,
+    )  # fmt: skip
+
+
+_MAKERS: dict[type, Callable[[Any], Fault | None]] = {
+    VtdFault: _from_vtd,
+    VtdStatus: _from_status,
+    Smmuv3Event: _from_event,
+    Smmuv3PageRequest: _from_page_request,
+    Smmuv2Fault: _from_context,
+    Smmuv2GlobalFault: _from_global,
+    AmdEvent: _from_amd,
+    RiscvFault: _from_riscv,
+    SocFault: _from_soc,
+    VirtioFault: _from_virtio,
+    TraceFault: _from_trace,
+    UnitError: _from_error,
+    Suppressed: _from_suppressed,
+}
