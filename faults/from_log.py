@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from ..base import parse_pci_address
@@ -41,13 +42,12 @@ from .log_names import (
     MULTI,
     RISCV_CAUSES,
     RISCV_NO_ADDRESS,
-    SMMUV2_CONTEXT,
-    SMMUV2_GLOBAL,
     SS,
     VIRTIO_REASONS,
     AmdFlag,
     Cause,
-    names_of,
+    context_fault,
+    global_fault,
 )
 
 _ARCHITECTURES: dict[str, Architecture] = {
@@ -87,6 +87,7 @@ _REASONS: dict[int | None, tuple[str, str]] = {
 } | {None: ("", "the line with the reason is missing")}
 
 _fault = quick(Fault)
+_place = lru_cache(1024)(parse_pci_address)
 
 
 def from_log(records: Iterable[LogRecord]) -> Iterator[Fault]:
@@ -224,22 +225,35 @@ def _direction(register: int | None, write: int, instruction: int) -> Access:
 
 def _from_context(record: Smmuv2Fault) -> Fault:
     fsr, fsynr0 = record.fsr, record.fsynr0
-    name, meaning = names_of(fsr or 0, SMMUV2_CONTEXT)
+    name, meaning = context_fault(fsr or 0)
     facts = record.facts
     if fsynr0 is not None:
         facts = (("FSYNR0", fsynr0), ("table level", fsynr0 & 3), *facts)
     if fsr is not None and fsr & (SS | MULTI):
         facts = (*facts, ("FSR", "stalled" if fsr & SS else "further faults are not recorded"))
-    return _plain(
-        record, "smmuv2", meaning or "a fault whose registers are not all in the log", name, code=fsr,
-        identifier=None if record.cbfrsynra is None else record.cbfrsynra & _STREAM, address=record.address,
-        access=_direction(fsynr0, _WNR, _IND), privileged=None if fsynr0 is None else bool(fsynr0 & _PNU),
-        domain=record.bank, facts=facts,
-    )  # fmt: skip
+    line = record.line
+    return _fault(
+        origin=line.origin,
+        architecture="smmuv2",
+        driver=record.driver,
+        iommu=record.unit,
+        reason=meaning or "a fault whose registers are not all in the log",
+        name=name,
+        code=fsr,
+        time=line.time,
+        clock=line.clock,
+        identifier=None if record.cbfrsynra is None else record.cbfrsynra & _STREAM,
+        address=record.address,
+        access=_direction(fsynr0, _WNR, _IND),
+        privileged=None if fsynr0 is None else bool(fsynr0 & _PNU),
+        domain=record.bank,
+        facts=facts,
+        text=record.text,
+    )
 
 
 def _from_global(record: Smmuv2GlobalFault) -> Fault:
-    name, meaning = names_of(record.gfsr, SMMUV2_GLOBAL)
+    name, meaning = global_fault(record.gfsr)
     syndrome = record.gfsynr0
     return _plain(
         record, "smmuv2", meaning or "a global fault that is not defined", name, code=record.gfsr,
@@ -253,7 +267,7 @@ def _from_amd(record: AmdEvent) -> Fault:
     flags, line, device = record.flags or 0, record.line, record.device
     name, address, facts = record.name, record.address, record.facts
     segment, identifier = record.segment, record.device_id
-    if identifier is None and device and (place := parse_pci_address(device)):
+    if identifier is None and device and (place := _place(device)):
         segment, identifier = place
     code, meaning = AMD_EVENTS.get(name, (None, ""))
     if not meaning:

@@ -7,6 +7,7 @@ IHI 0062 (FSR, sGFSR, FSYNR0, sGFSYNR0), the RISC-V IOMMU specification (table o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 AMD_EVENTS: dict[str, tuple[int, str]] = {
@@ -157,7 +158,17 @@ DART_NAMES = {
 """What the words of Apple's driver mean."""
 
 
-def names_of(value: int, bits: tuple[tuple[int, str, str], ...]) -> tuple[str, str]:
-    """Return the names of the bits that are set, joined by blanks, and the meaning of the first of them."""
+@lru_cache(1024)
+def context_fault(fsr: int) -> tuple[str, str]:
+    """Return the names of the bits of FSR that are set, joined by blanks, and the meaning of the first of them."""
+    return _names_of(fsr, SMMUV2_CONTEXT)
+
+
+def global_fault(gfsr: int) -> tuple[str, str]:
+    """Return the same for sGFSR."""
+    return _names_of(gfsr, SMMUV2_GLOBAL)
+
+
+def _names_of(value: int, bits: tuple[tuple[int, str, str], ...]) -> tuple[str, str]:
     present = [(name, meaning) for mask, name, meaning in bits if value & mask]
-    return " ".join(name for name, _ in present), present[0][1] if present else ""
+    return " ".join([name for name, _ in present]), present[0][1] if present else ""

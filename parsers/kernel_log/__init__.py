@@ -1,10 +1,12 @@
 """Kernel logs: what Linux and Xen print of IOMMUs, of every vendor and era, as records.
 
-Entry point: `read_kernel_log`. `docs/kernel-log.md` lists the lines that are known.
+Entry points: `read_kernel_log` reads a log of any length record by record, `parse_boot_log` what one says of a board.
+`docs/kernel-log.md` lists the lines that are known.
 """
 
 from __future__ import annotations
 
+from .boot_log import BootLog, parse_boot_log
 from .reader import KernelLog, LogCounts, read_kernel_log
 from .records import (
     AmdEvent,
@@ -34,6 +36,7 @@ __all__ = [
     "AmdEvent",
     "BootFact",
     "BootGroup",
+    "BootLog",
     "BootReserved",
     "BootUnit",
     "KernelLog",
@@ -54,5 +57,6 @@ __all__ = [
     "VtdFault",
     "VtdStatus",
     "VtdTables",
+    "parse_boot_log",
     "read_kernel_log",
 ]

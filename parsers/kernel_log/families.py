@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from . import amd, boot, intel, riscv, smmuv2, smmuv3, soc, virtio, xen
 from .joiner import Family
@@ -54,13 +53,8 @@ _ANYWHERE = re.compile(
 del _names
 
 
-class Said(NamedTuple):
-    """Who said something: the families of lines it may be, the driver, the unit or device, and the rest of the line."""
-
-    families: tuple[Family, ...]
-    driver: str
-    unit: str
-    rest: str
+Said = tuple[tuple[Family, ...], str, str, str]
+"""Who said something: the families of lines it may be, the driver, the unit or device, and the rest of the line."""
 
 
 def who(line: LogLine) -> Said | None:
@@ -72,16 +66,16 @@ def who(line: LogLine) -> Said | None:
     if found:
         driver, _, unit = head.partition(" ")
         families = _FAMILIES.get(driver)
-        if families is not None and (bool(unit) != (driver in _NO_UNIT)) and len(unit) <= _UNIT_MAX:
-            if driver in _NO_UNIT:
-                driver = "DMAR"
-            return Said(families, driver, unit, rest)
+        if families is not None:
+            if not unit and driver in _NO_UNIT:
+                return families, "DMAR", "", rest
+            if 0 < len(unit) <= _UNIT_MAX and driver not in _NO_UNIT:
+                return families, driver, unit, rest
         if head == "AMD-Vi":
-            return Said(_AMD, head, "", rest)
+            return _AMD, head, "", rest
         if rest.startswith("AMD-Vi: "):
-            if unit.endswith("]"):  # `host program[pid]`: it is no message of the kernel
-                return None
-            return Said(_AMD, "AMD-Vi", unit[:_UNIT_MAX], rest[8:])
+            # With `host program[pid]` before it, it is no message of the kernel.
+            return None if unit.endswith("]") else (_AMD, "AMD-Vi", unit[:_UNIT_MAX], rest[8:])
     return _who_anywhere(message)
 
 
@@ -92,19 +86,19 @@ def _who_anywhere(message: str) -> Said | None:
         return None
     rest = message[match.end() :]
     if match["driver"]:
-        return Said(_FAMILIES[match["driver"]], match["driver"], match["unit"], rest)
+        return (_FAMILIES[match["driver"]], match["driver"], match["unit"], rest)
     if match["amd"]:
-        return Said(_AMD, "AMD-Vi", match["device"] or "", rest)
-    return Said(_INTEL, "DMAR", "", rest)
+        return (_AMD, "AMD-Vi", match["device"] or "", rest)
+    return (_INTEL, "DMAR", "", rest)
 
 
 def _who_in_xen(message: str) -> Said | None:
     if message.startswith("[VT-D]"):
-        return Said(_XEN_VTD, "Xen", "", message[6:].lstrip())
+        return (_XEN_VTD, "Xen", "", message[6:].lstrip())
     head, _, rest = message.partition(": ")
     if head == "AMD-Vi":
-        return Said(_XEN_AMD, "Xen", "", rest)
+        return (_XEN_AMD, "Xen", "", rest)
     if head in _XEN_ARM:
         unit, _, rest = rest.partition(": ")
-        return Said(_XEN_ARM[head], "Xen", unit[:_UNIT_MAX], rest)
-    return Said(_XEN_VTD, "Xen", "", message) if message.startswith(("DMAR:", "INTR-REMAP:")) else None
+        return (_XEN_ARM[head], "Xen", unit[:_UNIT_MAX], rest)
+    return (_XEN_VTD, "Xen", "", message) if message.startswith(("DMAR:", "INTR-REMAP:")) else None

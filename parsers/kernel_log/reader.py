@@ -164,7 +164,8 @@ def _recognise(line: LogLine, joiner: Joiner) -> LogRecord | bool | None:
             match = kind.pattern.match(rest)
             if match is not None:
                 key = driver if family.shared else f"{driver} {unit}"
-                return joiner.add(kind, Part(kind.name, match, line), driver, unit, key)
+                part: Part = tuple.__new__(Part, (kind.name, match, line))
+                return joiner.add(kind, part, driver, unit, key)
     return _other(line)
 
 

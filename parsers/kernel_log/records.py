@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ...base import Origin
+from ...base.quick import quick
 
 LogClock = Literal["utc", "boot", "local", ""]
 """What a line's time counts from: 1970 in UTC, the start of the machine, 1970 in an unknown time zone, or nothing."""
@@ -18,6 +19,9 @@ LogAccess = Literal["read", "write", "execute", "interrupt", ""]
 
 Facts = tuple[tuple[str, str | int], ...]
 """Further values, each with the name that the line or the manual gives it."""
+
+
+_origin = quick(Origin)
 
 
 class LogLine(NamedTuple):
@@ -44,7 +48,7 @@ class LogLine(NamedTuple):
     @property
     def origin(self) -> Origin:
         """The place of the line."""
-        return Origin(self.source, line=self.number)
+        return _origin(self.source, "", None, None, self.number)
 
 
 @dataclass(frozen=True, slots=True)
