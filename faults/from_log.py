@@ -278,8 +278,12 @@ def _from_amd(record: AmdEvent) -> Fault:
         facts = (("type", kind), *facts)
     if record.flags is not None:
         facts = (("flags", flags), *facts)
-    guest, domain = bool(flags & AmdFlag.GN), record.domain
-    pasid = domain if guest and record.pasid is None else record.pasid
+    # One field of the event holds either a domain or, with GN, a PASID, by whatever name it is printed.
+    guest, domain, pasid = bool(flags & AmdFlag.GN), record.domain, record.pasid
+    if pasid is None:
+        pasid = domain
+    elif name == "PAGE_TAB_HARDWARE_ERROR":
+        domain = pasid
     return _fault(
         origin=line.origin,
         architecture="amdvi",

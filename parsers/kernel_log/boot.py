@@ -114,7 +114,7 @@ SMMU_BOOT = Family(
                 r"probing hardware configuration\.\.\.|SMMUv[12] with:|(?:stage [12]|nested) translation|"
                 r"stream matching with \d{1,5} register groups|\d{1,5} context banks \(\d{1,5} stage-2 only\)|"
                 r"(?:non-)?coherent table walk|Supported page sizes: 0x[0-9a-f]{1,16}|"
-                r"Stage-[12]: \d{1,2}-bit \w{2,3} -> \d{1,2}-bit PA|preserved \d{1,5} boot mappings?)"
+                r"Stage-[12]: \d{1,2}-bit I?[PV]A -> \d{1,2}-bit I?PA|preserved \d{1,5} boot mappings?)"
             ),
             _said,
         ),

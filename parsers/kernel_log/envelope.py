@@ -145,7 +145,7 @@ class Envelope:
             digits = entry.get(name)
             if best is None and isinstance(digits, str) and digits.isdecimal() and len(digits) <= _DIGITS:
                 best = _Time(int(digits) * 1000, "utc" if clock == "utc" else "boot")
-        return self._peel(number, text, message, best)
+        return self._peel(number, message, message, best)
 
     def _wall(self, match: re.Match[str]) -> _Time | None:
         """Return the time of a wall clock; None where there is no such day or hour."""

@@ -86,19 +86,19 @@ def _who_anywhere(message: str) -> Said | None:
         return None
     rest = message[match.end() :]
     if match["driver"]:
-        return (_FAMILIES[match["driver"]], match["driver"], match["unit"], rest)
+        return _FAMILIES[match["driver"]], match["driver"], match["unit"], rest
     if match["amd"]:
-        return (_AMD, "AMD-Vi", match["device"] or "", rest)
-    return (_INTEL, "DMAR", "", rest)
+        return _AMD, "AMD-Vi", match["device"] or "", rest
+    return _INTEL, "DMAR", "", rest
 
 
 def _who_in_xen(message: str) -> Said | None:
     if message.startswith("[VT-D]"):
-        return (_XEN_VTD, "Xen", "", message[6:].lstrip())
+        return _XEN_VTD, "Xen", "", message[6:].lstrip()
     head, _, rest = message.partition(": ")
     if head == "AMD-Vi":
-        return (_XEN_AMD, "Xen", "", rest)
+        return _XEN_AMD, "Xen", "", rest
     if head in _XEN_ARM:
         unit, _, rest = rest.partition(": ")
-        return (_XEN_ARM[head], "Xen", unit[:_UNIT_MAX], rest)
+        return _XEN_ARM[head], "Xen", unit[:_UNIT_MAX], rest
     return (_XEN_VTD, "Xen", "", message) if message.startswith(("DMAR:", "INTR-REMAP:")) else None

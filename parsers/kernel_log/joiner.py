@@ -134,5 +134,7 @@ class Joiner:
 
 
 def joined(parts: list[Part]) -> str:
-    """Return the text of all lines."""
-    return "\n".join([part.line.text for part in parts]) if len(parts) > 1 else parts[0].line.text
+    """Return the text of all lines; a message of several lines may stand in one."""
+    if len(parts) == 1:
+        return parts[0].line.text
+    return "\n".join([text for _, text in dict.fromkeys((part.line.number, part.line.text) for part in parts)])

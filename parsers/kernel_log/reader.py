@@ -23,7 +23,7 @@ MAX_UNPARSED = 100
 _NEEDLES = re.compile(NEEDLES.pattern + rb'|"MESSAGE" ?: ?\[')
 """A message of the journal that has bytes which are no text is a list of numbers, in which no needle can be found."""
 
-_SUPPRESSED = re.compile(r"(\w{1,64}): (\d{1,12}) callbacks suppressed")
+_SUPPRESSED = re.compile(r"\b(\w{1,64}): (\d{1,12}) callbacks suppressed")
 _OURS = re.compile("iommu|smmu|dmar|ipmmu|dart")
 _LIKE_A_FAULT = re.compile(
     r"\bfaults?\b|Event logged|Request device \[|\bevent 0x|overflow|aborted|timed out|time-?out\b", re.IGNORECASE

@@ -7,9 +7,8 @@ They are `rockchip-iommu.c`, `exynos-iommu.c`, `mtk_iommu.c`, `mtk_iommu_v1.c`, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
-from .joiner import Family, Kind, Part, joined
+from .joiner import Build, Family, Kind, Part, joined
 from .records import Facts, LogAccess, LogRecord, SocFault, UnitError
 
 _HEX = r"(?:0x)?([0-9a-f]{1,16})"
@@ -29,13 +28,23 @@ _IPMMU_PERMISSION = 1 << 1
 _DART_READ_WRITE: dict[str, LogAccess] = {"READ FAULT": "read", "WRITE FAULT": "write"}
 
 
-def _notice(name: str) -> Callable[[str, str, list[Part]], LogRecord]:
-    """Return what makes a record of a line that says only that something happened, perhaps at an address."""
+def _notice(name: str) -> Build:
+    """Return what makes a record of a line that says only that something happened, perhaps with a number."""
 
     def build(driver: str, unit: str, parts: list[Part]) -> LogRecord:
-        digits = parts[0].match[1] if parts[0].match.re.groups else None
-        value = None if digits is None else int(digits, 16)
+        match = parts[0].match
+        hexadecimal, decimal = (match.groupdict().get(group) for group in ("hexadecimal", "decimal"))
+        value = int(hexadecimal, 16) if hexadecimal else int(decimal) if decimal else None
         return UnitError(parts[0].line, joined(parts), driver, unit, name, value)
+
+    return build
+
+
+def _at_address(name: str) -> Build:
+    """Return what makes a record of a line that tells nothing but the address."""
+
+    def build(driver: str, unit: str, parts: list[Part]) -> LogRecord:
+        return SocFault(parts[0].line, joined(parts), driver, unit, name, "", int(parts[0].match[1], 16))
 
     return build
 
@@ -73,10 +82,10 @@ ROCKCHIP = Family(
             ),
             after=frozenset({"fault", "index"}),
         ),
-        Kind("bus", re.compile(rf"BUS_ERROR occurred at {_HEX}"), _notice("BUS_ERROR")),
+        Kind("bus", re.compile(rf"BUS_ERROR occurred at {_HEX}"), _at_address("BUS_ERROR")),
         Kind(
             "status",
-            re.compile(r"unexpected int_status: 0x([0-9a-f]{1,8})"),
+            re.compile(r"unexpected int_status: 0x(?P<hexadecimal>[0-9a-f]{1,8})"),
             _notice("unexpected int_status"),
         ),
         Kind(
@@ -114,7 +123,7 @@ EXYNOS = Family(
             after=frozenset({"fault", "table"}),
             limit=3,
         ),
-        Kind("interrupt", re.compile(r"Unhandled interrupt bit (\d{1,3})"), _notice("Unhandled interrupt")),
+        Kind("interrupt", re.compile(r"Unhandled interrupt bit (?P<decimal>\d{1,3})"), _notice("Unhandled interrupt")),
     )
 )
 """Lines behind `exynos-sysmmu <unit>: `."""
@@ -157,8 +166,8 @@ def _build_renesas(driver: str, unit: str, parts: list[Part]) -> LogRecord:
 RENESAS = Family(
     (
         Kind("fault", re.compile(rf"Unhandled fault: status 0x([0-9a-f]{{8}}) iova {_HEX}"), _build_renesas),
-        Kind("hits", re.compile(rf"Multiple TLB hits @{_HEX}"), _notice("Multiple TLB hits")),
-        Kind("abort", re.compile(rf"Page Table Walk Abort @{_HEX}"), _notice("Page Table Walk Abort")),
+        Kind("hits", re.compile(rf"Multiple TLB hits @{_HEX}"), _at_address("Multiple TLB hits")),
+        Kind("abort", re.compile(rf"Page Table Walk Abort @{_HEX}"), _at_address("Page Table Walk Abort")),
     )
 )
 """Lines behind `ipmmu-vmsa <unit>: `."""

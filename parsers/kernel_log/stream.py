@@ -6,6 +6,7 @@ Lines are looked at only where a chunk has one of the needles. A log of any leng
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import select
@@ -62,16 +63,16 @@ class ByteSource:
             name = getattr(source, "name", "")
             self.name = name if isinstance(name, str) else ""
             self._file = source
-        self._live = _is_live(self._file)
+        self._poll = _poll(self._file)
 
     def _open(self, name: str) -> BinaryIO:
-        if name == _STANDARD_INPUT:
-            return sys.stdin.buffer
         try:
+            if name == _STANDARD_INPUT:
+                return _standard_input()
             if stat.S_ISDIR(os.stat(name).st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             file = open(name, "rb", buffering=0)  # noqa: SIM115 - `chunks` closes it
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AttributeError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             advice = "name a log that is there and that may be read, or '-' for the standard input"
             text = f"this cannot be opened: {reason}"
@@ -109,9 +110,9 @@ class ByteSource:
         """Iterate over the bytes as they are; an empty piece for silence."""
         read = getattr(self._file, "read1", self._file.read)
         while True:
-            if self._live and not select.select([self._file], [], [], IDLE_SECONDS)[0]:
+            if self._poll is not None and not self._poll(IDLE_SECONDS * 1000):
                 yield b""
-                select.select([self._file], [], [])
+                self._poll(None)
             try:
                 piece = read(CHUNK)
             except OSError as error:
@@ -160,13 +161,30 @@ class ByteSource:
             self.findings.append(finding)
 
 
-def _is_live(file: BinaryIO) -> bool:
-    """Tell whether reading may have to wait for somebody who writes."""
+def _standard_input() -> BinaryIO:
+    """Return the standard input without a buffer, in which bytes could wait while nothing more comes."""
     try:
-        mode = os.fstat(file.fileno()).st_mode
-    except (OSError, AttributeError, ValueError):
-        return False
-    return not stat.S_ISREG(mode)
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    except OSError:  # something stands in for it that is no file
+        return sys.stdin.buffer
+
+
+def _poll(file: BinaryIO) -> Callable[[float | None], list[tuple[int, int]]] | None:
+    """Return what waits for bytes that somebody may write, up to so many milliseconds; None for a file that is there.
+
+    Of files with a buffer it cannot be told whether reading will wait.
+    """
+    if not isinstance(file, io.RawIOBase):
+        return None
+    try:
+        descriptor = file.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+    except OSError:
+        return None
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return poller.poll
 
 
 class LineFinder:
