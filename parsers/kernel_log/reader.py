@@ -95,13 +95,14 @@ def read_kernel_log(
         wait: called at the end of a file that may grow; reading goes on as long as it returns true.
 
     Returns:
-        The log; its records are read while one iterates, and a record leaves when all its lines are there.
+        The log; its records are read while one iterates. A record leaves when all its lines are there, so records of
+        different units may change their order.
 
     Raises:
         ParseError: the log cannot be opened; while iterating: it is packed in a way that is not read here.
     """
-    stream = ByteSource(source, wait)
-    log = KernelLog(stream.name if name is None else name, iter(()), LogCounts(), findings=stream.findings)
+    stream = ByteSource(source, name, wait)
+    log = KernelLog(stream.name, iter(()), LogCounts(), findings=stream.findings)
     log.records = _records(stream, log, Envelope(log.name, year))
     return log
 

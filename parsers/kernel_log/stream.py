@@ -35,6 +35,7 @@ _PACKED = {
     b"(\xb5/\xfd": ("Zstandard", "zstd -dc"),
     b"LPKSHHRH": ("the journal", "journalctl -o json --file"),
 }
+_STEP = 64
 _GZIP = b"\x1f\x8b"
 _MAGIC = 8
 """Bytes of the longest of these."""
@@ -43,11 +44,14 @@ _MAGIC = 8
 class ByteSource:
     """Gives the bytes of a log; what goes wrong on the way is in `findings`."""
 
-    def __init__(self, source: BinaryIO | str | os.PathLike[str], wait: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self, source: BinaryIO | str | os.PathLike[str], name: str | None, wait: Callable[[], bool] | None = None
+    ) -> None:
         """Open a log.
 
         Args:
             source: a path, `-` for the standard input, or an open binary file, which stays open.
+            name: what to call it; None for its path.
             wait: called at the end of a file that may grow; reading goes on as long as it returns true.
 
         Raises:
@@ -57,11 +61,12 @@ class ByteSource:
         self._wait = wait
         self._close = False
         if isinstance(source, str | os.PathLike):
-            self.name = os.fspath(source)
-            self._file = self._open(self.name)
+            path = os.fspath(source)
+            self.name = path if name is None else name
+            self._file = self._open(path)
         else:
-            name = getattr(source, "name", "")
-            self.name = name if isinstance(name, str) else ""
+            known = getattr(source, "name", "") if name is None else name
+            self.name = known if isinstance(known, str) else ""
             self._file = source
         self._poll = _poll(self._file)
 
@@ -133,9 +138,11 @@ class ByteSource:
         unpacker = zlib.decompressobj(wbits=31)
         data = first
         while True:
+            before = unpacker.copy()
             try:
                 out = unpacker.decompress(data, CHUNK)
             except zlib.error:
+                yield from _up_to_the_damage(before, data)
                 self._report("LOG-GZIP", "the packed data is damaged", "what stands before the damage is read")
                 return
             if out:
@@ -159,6 +166,15 @@ class ByteSource:
         finding = Finding(rule, "warning", Origin(self.name), text, advice=advice)
         if finding not in self.findings:
             self.findings.append(finding)
+
+
+def _up_to_the_damage(unpacker: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """Iterate over what can be unpacked of data that is damaged somewhere: in one piece, zlib gives nothing of it."""
+    try:
+        for at in range(0, len(data), _STEP):
+            yield unpacker.decompress(data[at : at + _STEP])
+    except zlib.error:
+        return
 
 
 def _standard_input() -> BinaryIO:

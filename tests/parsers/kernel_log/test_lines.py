@@ -64,7 +64,9 @@ def test_reasons_are_decimal_without_0x_and_hexadecimal_with_it() -> None:
 
 def test_a_record_has_all_its_lines() -> None:
     """The text of a record is its lines as they stand in the log, and its place is the first of them."""
-    text = "x\nDMAR: [DMA Read] Request device [02:00.0] fault addr 1000\n[fault reason 06] PTE Read access is not set\n"
+    text = (
+        "x\nDMAR: [DMA Read] Request device [02:00.0] fault addr 1000\n[fault reason 06] PTE Read access is not set\n"
+    )
     (record,), log = read(text)
     assert record.text == text[2:-1]
     assert record.origin == Origin("log", line=2)
