@@ -14,7 +14,7 @@ from typing import Any
 from ..base import parse_pci_address
 from ..base.quick import quick
 from ..iommu.smmuv3.records import decode_event
-from ..iommu.vtd.names import MEANINGS
+from ..iommu.vtd.names import IQEI, MEANINGS
 from ..parsers.kernel_log import (
     AmdEvent,
     LogRecord,
@@ -33,15 +33,17 @@ from ..parsers.kernel_log import (
 )
 from .fault import Access, Architecture, Fault
 from .log_names import (
+    AMD_COMMANDS,
     AMD_EVENTS,
     AMD_HARDWARE,
     AMD_HAS_TYPE,
+    AMD_PAGE_REQUESTS,
     AMD_PHYSICAL,
-    DART_NAMES,
     GERROR,
     MULTI,
     RISCV_CAUSES,
     RISCV_NO_ADDRESS,
+    SOC_NAMES,
     SS,
     VIRTIO_REASONS,
     AmdFlag,
@@ -80,6 +82,8 @@ _WNR, _PNU, _IND = 1 << 4, 1 << 5, 1 << 6
 _GLOBAL_WNR, _GLOBAL_PNU, _GLOBAL_IND = 1 << 1, 1 << 2, 1 << 3
 _STREAM = 0xFFFF
 _EVENT = struct.Struct("<4Q")
+_AMD_WORDS = struct.Struct("<4I")
+_PPR_GN = 1 << 8
 _WORDS = 4
 _OVERFLOW = 1 << 0
 _REASONS: dict[int | None, tuple[str, str]] = {
@@ -264,47 +268,58 @@ def _from_global(record: Smmuv2GlobalFault) -> Fault:
 
 
 def _from_amd(record: AmdEvent) -> Fault:
-    flags, line, device = record.flags or 0, record.line, record.device
-    name, address, facts = record.name, record.address, record.facts
+    flags, line, device, name = record.flags or 0, record.line, record.device, record.name
     segment, identifier = record.segment, record.device_id
     if identifier is None and device and (place := _place(device)):
         segment, identifier = place
-    code, meaning = AMD_EVENTS.get(name, (None, ""))
-    if not meaning:
-        meaning = _amd_reason(flags) if name == "IO_PAGE_FAULT" else "an event that the kernel has no name for"
-    if name in AMD_PHYSICAL and address is not None:
-        facts, address = ((AMD_PHYSICAL[name], address), *facts), None
-    if name in AMD_HAS_TYPE and (kind := AMD_HARDWARE.get(flags >> 9 & 3)):
-        facts = (("type", kind), *facts)
-    if record.flags is not None:
-        facts = (("flags", flags), *facts)
+    code, meaning = AMD_EVENTS.get(name) or (None, "an event that is not defined")
     # One field of the event holds either a domain or, with GN, a PASID, by whatever name it is printed.
-    guest, domain, pasid = bool(flags & AmdFlag.GN), record.domain, record.pasid
-    if pasid is None:
-        pasid = domain
-    elif name == "PAGE_TAB_HARDWARE_ERROR":
-        domain = pasid
+    number = record.pasid if record.domain is None else record.domain
+    asks = name in AMD_PAGE_REQUESTS
+    guest = bool(flags & (_PPR_GN if asks and code is None else AmdFlag.GN))
+    access: Access = ""
+    if asks:
+        access = "translation"
+    elif record.flags is not None and name not in AMD_COMMANDS:
+        access = _amd_access(flags)
     return _fault(
         origin=line.origin,
         architecture="amdvi",
         driver=record.driver,
         iommu=record.unit,
-        reason=meaning,
+        reason=meaning or _amd_reason(flags),
         name=name,
         code=code,
         time=line.time,
         clock=line.clock,
         segment=segment,
         identifier=identifier,
-        substream=pasid if guest else None,
+        substream=number if guest else None,
         device=device,
-        address=address,
-        access="" if record.flags is None else _amd_access(flags),
-        privileged=not flags & AmdFlag.US if guest else None,
-        domain=None if guest else domain,
-        facts=facts,
+        address=None if name in AMD_PHYSICAL else record.address,
+        access=access,
+        privileged=not flags & AmdFlag.US if guest and not asks else None,
+        domain=None if guest or (record.domain is None and name != "PAGE_TAB_HARDWARE_ERROR") else number,
+        facts=_amd_facts(record) if record.flags is None else (("flags", flags), *_amd_facts(record)),
+        raw=_amd_raw(record.facts) if name == "UNKNOWN" else b"",
         text=record.text,
     )
+
+
+def _amd_raw(facts: tuple[tuple[str, str | int], ...]) -> bytes:
+    """Return the 16 bytes of an event that is printed as words."""
+    words = [value for name, value in facts if name.startswith("event[") and isinstance(value, int)]
+    return _AMD_WORDS.pack(*words) if words else b""
+
+
+def _amd_facts(record: AmdEvent) -> tuple[tuple[str, str | int], ...]:
+    """Return what has no field of its own: the physical address, the type of a hardware error, what is dumped."""
+    name, facts = record.name, record.facts
+    if name in AMD_PHYSICAL and record.address is not None:
+        facts = ((AMD_PHYSICAL[name], record.address), *facts)
+    if name in AMD_HAS_TYPE and (kind := AMD_HARDWARE.get((record.flags or 0) >> 9 & 3)):
+        facts = (("type", kind), *facts)
+    return facts
 
 
 def _amd_access(flags: int) -> Access:
@@ -343,13 +358,11 @@ def _from_riscv(record: RiscvFault) -> Fault:
 
 
 def _from_soc(record: SocFault) -> Fault:
-    reason, access = record.name, record.access
-    if record.driver == "apple-dart":
-        reason = DART_NAMES.get(reason, reason)
-    reason = {"Page fault": "the address is not mapped, or not for such an access"}.get(reason, reason)
+    name = record.name
+    reason = SOC_NAMES.get(name.removeprefix("AR ").removeprefix("AW "), name)
     return _plain(
         record, "", reason, "", code=record.code, identifier=record.identifier, device=record.device,
-        address=record.address, access=access, facts=record.facts,
+        address=record.address, access=record.access, facts=record.facts,
     )  # fmt: skip
 
 
@@ -385,12 +398,16 @@ def _from_error(record: UnitError) -> Fault:
     architecture = _ARCHITECTURES.get(record.driver, "")
     if record.driver == "Xen":  # the units of Arm boards have names there, those of VT-d have none
         architecture = "vtd" if not record.unit else "smmuv2" if "global fault" in record.name else "smmuv3"
-    name = ""
-    if record.name == "unexpected global error" and record.value is not None:
-        name = " ".join(bit for mask, bit in GERROR if record.value & mask)
+    name, code, identifier = "", record.value, None
+    if record.name == "unexpected global error" and code is not None:
+        name = " ".join(bit for mask, bit in GERROR if code & mask)
+    elif record.name == "Invalidation Queue Error" and code is not None:
+        name = IQEI(code).name if code in IQEI.__members__.values() else ""
+    elif record.name.startswith("Invalidation "):  # a time-out or a completion error: the number is a requester ID
+        identifier, code = code, None
     return _plain(
-        record, architecture, record.name, name, code=record.value, lost=record.lost, count=0 if record.lost else 1,
-        facts=record.facts,
+        record, architecture, record.name, name, code=code, identifier=identifier, lost=record.lost,
+        count=0 if record.lost else 1, facts=record.facts,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-AMD_EVENTS: dict[str, tuple[int, str]] = {
+AMD_EVENTS: dict[str, tuple[int | None, str]] = {
     "ILLEGAL_DEV_TABLE_ENTRY": (0x1, "the device table entry is invalid"),
     "IO_PAGE_FAULT": (0x2, ""),
     "DEV_TAB_HARDWARE_ERROR": (0x3, "the device table could not be read"),
@@ -22,6 +22,10 @@ AMD_EVENTS: dict[str, tuple[int, str]] = {
     "INVALID_PPR_REQUEST": (0x9, "the page request is invalid"),
     "RMP_PAGE_FAULT": (0xD, "the reverse map does not allow the access"),
     "RMP_HW_ERROR": (0xE, "the reverse map could not be read"),
+    "UNKNOWN": (None, "an event that the kernel has no name for"),
+    "Device not attached to domain properly": (None, "the device is not attached to a domain"),
+    "Request ignored due to GN=0": (None, "a page request without a PASID was ignored"),
+    "Invalid request format": (None, "the page request is invalid"),
 }
 """Number of each event, and what it means; the meaning of a page fault is in its flags."""
 
@@ -37,6 +41,12 @@ AMD_PHYSICAL = {
 
 AMD_HARDWARE = {1: "master abort", 2: "target abort", 3: "data error"}
 """Flag bits 10:9 of hardware errors."""
+
+AMD_PAGE_REQUESTS = ("INVALID_PPR_REQUEST", "Request ignored due to GN=0", "Invalid request format")
+"""What is about page requests, whose flags are others."""
+
+AMD_COMMANDS = ("ILLEGAL_COMMAND_ERROR", "COMMAND_HARDWARE_ERROR")
+"""Events of which no device is the cause."""
 
 AMD_HAS_TYPE = ("DEV_TAB_HARDWARE_ERROR", "PAGE_TAB_HARDWARE_ERROR", "COMMAND_HARDWARE_ERROR")
 
@@ -147,7 +157,20 @@ GERROR: tuple[tuple[int, str], ...] = (
 )
 """Bits of SMMU_GERROR."""
 
-DART_NAMES = {
+SOC_NAMES = {
+    "Page fault": "the address is not mapped, or not for such an access",
+    "BUS_ERROR": "an error on the bus",
+    "fault": "a fault of the kind that the code tells",
+    "translation fault": "the address is not mapped",
+    "Multiple TLB hits": "overlapping translations are cached",
+    "Page Table Walk Abort": "a page table could not be read",
+    "PTW FAULT": "a page table could not be read",
+    "PAGE FAULT": "the address is not mapped",
+    "MULTI-HIT FAULT": "overlapping translations are cached",
+    "BUS ERROR FAULT": "an error on the bus",
+    "ACCESS PROTECTION FAULT": "no permission",
+    "SECURITY PROTECTION FAULT": "no permission for the security state of the access",
+    "RESERVED FAULT": "a fault that is not defined",
     "READ FAULT": "no permission to read",
     "WRITE FAULT": "no permission to write",
     "NO PTE FOR IOVA": "the address is not mapped: its page table entry is empty",
@@ -155,7 +178,7 @@ DART_NAMES = {
     "NO PGD FOR IOVA": "the address is not mapped: its top-level entry is empty",
     "NO TTBR FOR IOVA": "the stream has no page table",
 }
-"""What the words of Apple's driver mean."""
+"""What the words of the drivers for one maker's chips mean; Samsung's may have `AR ` or `AW ` before them."""
 
 
 @lru_cache(1024)
