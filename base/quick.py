@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, field, fields, make_dataclass
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
 
 
 def quick(cls: type[_T]) -> type[_T]:
-    """Return what makes objects of a frozen slotted dataclass in a fifth of the time that the class itself takes.
+    """Return a function that makes objects of a frozen slotted dataclass, several times as fast as the class does.
 
-    A frozen class stores each field by a call of `object.__setattr__`. What is returned is a twin that is not frozen
-    and has the same slots; its objects become objects of `cls` as their last step, and are equal to others of it in
-    every way. Fields may have defaults, but no default factories; `cls` may have no `__post_init__`.
+    A frozen class stores each field by a call of `object.__setattr__`. The function, which is written out here as
+    dataclasses write their methods, fills an object of a twin that is not frozen and has the same slots, and makes it
+    one of `cls` as its last step. Arguments are those of the class, whose fields may have defaults, but no default
+    factories; `cls` may have no `__post_init__`.
     """
     frozen = cast("Any", cls)
-    specification = [
-        (one.name, object) if one.default is MISSING else (one.name, object, field(default=one.default))
-        for one in fields(frozen)
-    ]
-
-    def become(self: object) -> None:
-        self.__class__ = frozen
-
-    plain: Any = make_dataclass(cls.__name__, specification, namespace={"__post_init__": become})
-    twin = {
-        "__slots__": frozen.__dict__["__slots__"],
-        "__init__": plain.__init__,
-        "__post_init__": become,
-        "__setattr__": object.__setattr__,
-    }
-    return cast("type[_T]", type(cls.__name__, cls.__bases__, twin))
+    names = {"__slots__": frozen.__dict__["__slots__"], "__setattr__": object.__setattr__}
+    scope: dict[str, Any] = {"new": object.__new__, "twin": type(cls.__name__, cls.__bases__, names), "cls": cls}
+    arguments, stores = [], []
+    for one in fields(frozen):
+        scope[f"default_{one.name}"] = one.default
+        arguments.append(one.name if one.default is MISSING else f"{one.name}=default_{one.name}")
+        stores.append(f"self.{one.name} = {one.name}")
+    lines = [f"def make({', '.join(arguments)}):", "self = new(twin)", *stores, "self.__class__ = cls", "return self"]
+    exec("\n    ".join(lines), scope)  # noqa: S102 - names of fields only
+    return cast("type[_T]", scope["make"])

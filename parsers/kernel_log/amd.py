@@ -6,6 +6,7 @@ Page and RMP faults of a device that is known have the name of its driver before
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ...base import parse_pci_address
 from ...base.quick import quick
@@ -18,7 +19,7 @@ _EVENT = re.compile(
     r"(?:Event logged \[ ?)?([A-Z_]{1,32}) ((?:[a-z_]{1,10}=(?:0x[0-9a-f]{1,16}|" + _PLACE + r"),? ?){1,6})\]?"
 )
 _PAGE_FAULT = re.compile(
-    r"Event logged \[(IO_PAGE_FAULT) (?:device=(?:([0-9a-f]{4}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7]) )?"
+    r"Event logged \[(IO_PAGE_FAULT) (?:device=(" + _PLACE + r") )?"
     r"domain=0x([0-9a-f]{1,5}) address=0x([0-9a-f]{1,16}) flags=0x([0-9a-f]{1,4})\]"
 )
 _UNKNOWN = re.compile(
@@ -40,7 +41,8 @@ _event = quick(AmdEvent)
 
 def _build_page_fault(driver: str, unit: str, parts: list[Part]) -> LogRecord:
     """Make a record of the line that is by far the most frequent one."""
-    name, segment, bus, slot, function, domain, address, flags = parts[0].match.groups()
+    name, place, domain, address, flags = parts[0].match.groups()
+    segment, device_id = (None, None) if place is None else _numbers(place)
     device = ""
     if unit and not unit.startswith("ivhd"):
         unit, device = "", unit
@@ -50,8 +52,8 @@ def _build_page_fault(driver: str, unit: str, parts: list[Part]) -> LogRecord:
         driver,
         unit,
         name,
-        None if segment is None else int(segment, 16),
-        None if bus is None else int(bus, 16) << 8 | int(slot, 16) << 3 & 0xF8 | int(function),
+        segment,
+        device_id,
         device,
         int(domain, 16),
         None,
@@ -89,9 +91,7 @@ def _from_pairs(who: tuple[str, str, str], name: str, pairs: str, parts: list[Pa
     segment = device_id = None
     for key, text in _PAIR.findall(pairs):
         if key == "device":
-            place = parse_pci_address(text.rstrip(","))
-            if place is not None:
-                segment, device_id = place[0] if text.count(":") > 1 else None, place[1]
+            segment, device_id = _numbers(text.rstrip(","))
         else:
             values[key] = int(text.rstrip(",)]"), 16)
     driver, unit, device = who
@@ -101,6 +101,15 @@ def _from_pairs(who: tuple[str, str, str], name: str, pairs: str, parts: list[Pa
         parts[0].line, joined(parts), driver, unit, name, segment, device_id, device, domain, pasid, address, flags,
         (*values.items(), *facts),
     )  # fmt: skip
+
+
+@lru_cache(4096)
+def _numbers(place: str) -> tuple[int | None, int | None]:
+    """Return segment and requester ID; before 6.0 there is no segment."""
+    found = parse_pci_address(place)
+    if found is None:  # a device number above 31
+        return None, None
+    return found[0] if place.count(":") > 1 else None, found[1]
 
 
 def _build_notice(driver: str, unit: str, parts: list[Part]) -> LogRecord:

@@ -75,7 +75,7 @@ class Envelope:
             if match is not None:
                 rest = text[match.end() :]
                 if not rest.startswith(("<", "\x1b", "[", "(")) and " kernel: " not in rest:
-                    time = int(match[1]) * _SECOND + int(match[2]) * 1000
+                    time = int(match[1] + match[2]) * 1000
                     # Half the time of LogLine(…), for what is done most often.
                     return (tuple.__new__(LogLine, (self._source, number, text, rest, time, "boot", False)),)
         elif text.startswith("{"):

@@ -6,18 +6,19 @@ Up to 5.13 the fault reason is decimal; since 5.14 it is hexadecimal, and says s
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ...base.quick import quick
 from .joiner import Family, Kind, Part, joined
 from .records import Facts, LogAccess, LogRecord, UnitError, VtdFault, VtdStatus, VtdTables
 
 _NO_PASID = "ffffffff"
-_ACCESS: dict[str, LogAccess] = {"r": "read", "w": "write", "I": "interrupt"}
+_ACCESS: dict[str | None, LogAccess] = {"R": "read", "r": "read", "W": "write", "w": "write", None: "interrupt"}
 
 REASON = r"\[fault reason (0x)?([0-9a-f]{1,4})\] ?(.*)"
 _REQUEST = re.compile(
-    r"(?:DMAR: ?)?\[?(?:DMA ([RrWw])(?:ead|rite)|(I)NTR-REMAP)(?:\]|: | NO_PASID\]| PASID 0x([0-9a-f]{1,8})\]) ?"
-    r"Request device \[{1,2}(?:0x)?([0-9a-f]{2}):(?:0x)?([0-9a-f]{2})\.([0-7])\]"
+    r"(?:DMAR: ?)?\[?(?:DMA ([RrWw])(?:ead|rite)|INTR-REMAP)(?:\]|: | NO_PASID\]| PASID 0x([0-9a-f]{1,8})\]) ?"
+    r"Request device \[{1,2}((?:0x)?[0-9a-f]{2}:(?:0x)?[0-9a-f]{2}\.[0-7])\]"
     r"(?: PASID ([0-9a-f]{1,8}))? fault (?:addr|index) (?:0x)?([0-9a-f]{1,16})(?: *" + REASON + r"| *$)"
 )
 _TABLE = re.compile(
@@ -35,7 +36,7 @@ _fault, _status = quick(VtdFault), quick(VtdStatus)
 
 def _build_fault(driver: str, unit: str, parts: list[Part]) -> LogRecord:
     first = parts[0]
-    read, interrupt, pasid, bus, slot, function, old_pasid, address, hexadecimal, reason, meaning = first.match.groups()
+    access, pasid, place, old_pasid, address, hexadecimal, reason, meaning = first.match.groups()
     tables: Facts = ()
     if len(parts) > 1:
         if reason is None and parts[1].kind == "reason":
@@ -51,15 +52,23 @@ def _build_fault(driver: str, unit: str, parts: list[Part]) -> LogRecord:
         joined(parts),
         driver,
         unit,
-        _ACCESS[interrupt or read.lower()],
+        _ACCESS[access],
         None,
-        int(bus, 16) << 8 | int(slot, 16) << 3 & 0xF8 | int(function),
+        _rid(place),
         None if pasid is None or pasid == _NO_PASID else int(pasid, 16),
         int(address, 16),
         None if reason is None else _reason(hexadecimal, reason),
         meaning or "",
         tables,
     )
+
+
+@lru_cache(4096)
+def _rid(place: str) -> int:
+    """Return the requester ID of `bb:dd.f`, in which each number may have `0x` before it."""
+    bus, _, rest = place.partition(":")
+    slot, _, function = rest.partition(".")
+    return int(bus, 16) << 8 | (int(slot, 16) & 0x1F) << 3 | int(function)
 
 
 def _reason(hexadecimal: str | None, digits: str) -> int | None:
