@@ -29,15 +29,15 @@ IDLE_SECONDS = 0.2
 """Silence of a pipe after which records are given out although more lines of them might come."""
 
 _STANDARD_INPUT = "-"
-_PACKED = {
-    b"\xfd7zXZ\0": ("xz", "xz -dc"),
-    b"BZh": ("bzip2", "bzip2 -dc"),
-    b"(\xb5/\xfd": ("Zstandard", "zstd -dc"),
-    b"LPKSHHRH": ("the journal", "journalctl -o json --file"),
-}
+_PACKED = (
+    (re.compile(rb"\xfd7zXZ\0"), "xz", "xz -dc"),
+    (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2", "bzip2 -dc"),
+    (re.compile(rb"\(\xb5/\xfd"), "Zstandard", "zstd -dc"),
+    (re.compile(rb"LPKSHHRH"), "the journal", "journalctl -o json --file"),
+)
 _STEP = 64
 _GZIP = b"\x1f\x8b"
-_MAGIC = 8
+_MAGIC = 10
 """Bytes of the longest of these."""
 
 
@@ -96,8 +96,8 @@ class ByteSource:
             first = next(pieces, b"")
             while first and len(first) < _MAGIC and (more := next(pieces, b"")):
                 first += more
-            for magic, (name, command) in _PACKED.items():
-                if first.startswith(magic):
+            for magic, name, command in _PACKED:
+                if magic.match(first):
                     advice = f"unpack it first: {command} {self.name or 'FILE'}, and read from '-'"
                     raise ParseError(
                         Finding("LOG-PACKED", "error", Origin(self.name), f"this is packed by {name}", advice=advice)

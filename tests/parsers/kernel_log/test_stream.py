@@ -118,13 +118,13 @@ def test_gzip_that_is_damaged_is_said() -> None:
 def test_a_gzip_bomb_is_read_in_constant_memory() -> None:
     """200 MB of zeros in 200 KB are one line, and need no 200 MB."""
     script = (
-        "import io, resource, zlib\n"
+        "import io, re, zlib\n"
         "from iommuman.parsers.kernel_log import read_kernel_log\n"
         "packer = zlib.compressobj(9, wbits=31)\n"
         "data = b''.join([packer.compress(bytes(1 << 20)) for _ in range(200)] + [packer.flush()])\n"
         "log = read_kernel_log(io.BytesIO(data))\n"
         "assert list(log) == [] and log.counts.lines == 1\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 60_000
@@ -132,7 +132,7 @@ def test_a_gzip_bomb_is_read_in_constant_memory() -> None:
 
 @pytest.mark.parametrize(
     ("magic", "advice"),
-    [(b"\xfd7zXZ\0", "xz -dc"), (b"BZh9", "bzip2 -dc"), (b"(\xb5/\xfd", "zstd -dc"), (b"LPKSHHRH", "journalctl")],
+    [(b"\xfd7zXZ\0", "xz -dc"), (b"BZh91AY&SY", "bzip2 -dc"), (b"(\xb5/\xfd", "zstd -dc"), (b"LPKSHHRH", "journalctl")],
 )
 def test_other_packings_are_refused_with_advice(magic: bytes, advice: str) -> None:
     """What is packed in another way is named, with the command that unpacks it."""
@@ -287,7 +287,11 @@ def test_noise_costs_little_time_and_hides_nothing(noise: Callable[[], bytes]) -
 
 @given(st.binary(max_size=2000), st.sampled_from([b"", b"{", b"\x1f\x8b", b"DMAR: ", b"(XEN) [VT-D]"]))
 def test_any_bytes_are_a_log(data: bytes, prefix: bytes) -> None:
-    """No bytes raise anything, and lines are counted once each."""
-    _, log = read(prefix + data)
+    """No bytes raise anything but that they are packed otherwise, and lines are counted once each."""
+    try:
+        _, log = read(prefix + data)
+    except ParseError as error:
+        assert error.finding.rule == "LOG-PACKED"  # noqa: PT017 - nothing is raised of most bytes
+        return
     counts = log.counts
     assert counts.recognised + counts.unparsed <= counts.lines
