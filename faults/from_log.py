@@ -300,7 +300,7 @@ def _from_amd(record: AmdEvent) -> Fault:
         access=access,
         privileged=not flags & AmdFlag.US if guest and not asks else None,
         domain=None if guest or (record.domain is None and name != "PAGE_TAB_HARDWARE_ERROR") else number,
-        facts=_amd_facts(record) if record.flags is None else (("flags", flags), *_amd_facts(record)),
+        facts=_amd_facts(record),
         raw=_amd_raw(record.facts) if name == "UNKNOWN" else b"",
         text=record.text,
     )
@@ -313,13 +313,15 @@ def _amd_raw(facts: tuple[tuple[str, str | int], ...]) -> bytes:
 
 
 def _amd_facts(record: AmdEvent) -> tuple[tuple[str, str | int], ...]:
-    """Return what has no field of its own: the physical address, the type of a hardware error, what is dumped."""
+    """Return what has no field of its own: flags, the physical address, the type of an error, what is dumped."""
     name, facts = record.name, record.facts
+    if name == "IO_PAGE_FAULT" and record.flags is not None:  # by far the most frequent
+        return (("flags", record.flags),)
     if name in AMD_PHYSICAL and record.address is not None:
         facts = ((AMD_PHYSICAL[name], record.address), *facts)
     if name in AMD_HAS_TYPE and (kind := AMD_HARDWARE.get((record.flags or 0) >> 9 & 3)):
         facts = (("type", kind), *facts)
-    return facts
+    return facts if record.flags is None else (("flags", record.flags), *facts)
 
 
 def _amd_access(flags: int) -> Access:

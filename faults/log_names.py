@@ -42,10 +42,10 @@ AMD_PHYSICAL = {
 AMD_HARDWARE = {1: "master abort", 2: "target abort", 3: "data error"}
 """Flag bits 10:9 of hardware errors."""
 
-AMD_PAGE_REQUESTS = ("INVALID_PPR_REQUEST", "Request ignored due to GN=0", "Invalid request format")
+AMD_PAGE_REQUESTS = frozenset({"INVALID_PPR_REQUEST", "Request ignored due to GN=0", "Invalid request format"})
 """What is about page requests, whose flags are others."""
 
-AMD_COMMANDS = ("ILLEGAL_COMMAND_ERROR", "COMMAND_HARDWARE_ERROR")
+AMD_COMMANDS = frozenset({"ILLEGAL_COMMAND_ERROR", "COMMAND_HARDWARE_ERROR"})
 """Events of which no device is the cause."""
 
 AMD_HAS_TYPE = ("DEV_TAB_HARDWARE_ERROR", "PAGE_TAB_HARDWARE_ERROR", "COMMAND_HARDWARE_ERROR")

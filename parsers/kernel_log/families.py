@@ -48,7 +48,8 @@ _names = sorted((re.escape(name) for name in _FAMILIES if name not in _NO_UNIT),
 _ANYWHERE = re.compile(
     rf"(?:^|[\s\])>|])(?:(?P<driver>{'|'.join(_names)}) (?P<unit>\S{{1,{_UNIT_MAX}}}): "
     r"|(?P<intel>DMAR(?:-IR)?: ?|dmar: |(?=INTR-REMAP:)|(?=\[fault reason ))"
-    r"|(?:(?P<owner>\S{1,32}) (?P<device>\S{1,64}): )?(?P<amd>AMD-Vi): )"
+    r"|(?:(?P<owner>\S{1,32}) (?P<device>\S{1,64}): )?"
+    r"(?P<amd>AMD-Vi: |(?=[A-Z]{1,16}_[A-Z_]{1,32} (?:device|address)=)))"
 )
 del _names
 
@@ -87,7 +88,7 @@ def _who_anywhere(message: str) -> Said | None:
     rest = message[match.end() :]
     if match["driver"]:
         return _FAMILIES[match["driver"]], match["driver"], match["unit"], rest
-    if match["amd"]:
+    if match["amd"] is not None:
         return _AMD, "AMD-Vi", match["device"] or "", rest
     return _INTEL, "DMAR", "", rest
 

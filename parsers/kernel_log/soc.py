@@ -64,7 +64,12 @@ def _build_rockchip(driver: str, unit: str, parts: list[Part]) -> LogRecord:
 
 ROCKCHIP = Family(
     (
-        Kind("fault", re.compile(rf"Page fault at {_HEX} of type (read|write)"), _build_rockchip, more=True),
+        Kind(
+            "fault",
+            re.compile(rf"Page fault at (?:fault_address = )?{_HEX} of type (read|write)"),
+            _build_rockchip,
+            more=True,
+        ),
         Kind(
             "index",
             re.compile(
@@ -173,8 +178,22 @@ RENESAS = Family(
 """Lines behind `ipmmu-vmsa <unit>: `."""
 
 
+_T8110 = {
+    1 << 5: "READ FAULT",
+    1 << 4: "WRITE FAULT",
+    1 << 3: "NO PTE FOR IOVA",
+    1 << 2: "NO PMD FOR IOVA",
+    1 << 1: "NO PGD FOR IOVA",
+    1 << 0: "NO TTBR FOR IOVA",
+}
+"""Codes of the T8110 and later, whose stream number is in bits 27:20 of the status and not in 27:24. The first drivers
+for it took the codes for those of the T8020, which are one bit lower, and printed the wrong words."""
+
+
 def _build_apple(driver: str, unit: str, parts: list[Part]) -> LogRecord:
     status, stream, code, name, address = parts[0].match.groups()
+    if int(stream) != int(status, 16) >> 24 & 0xF:
+        name = _T8110.get(int(code, 16), name)
     return SocFault(
         parts[0].line, joined(parts), driver, unit, name, _DART_READ_WRITE.get(name, ""), int(address, 16),
         int(status, 16), int(stream), facts=(("code", int(code, 16)),),

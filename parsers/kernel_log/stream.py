@@ -203,6 +203,15 @@ def _poll(file: BinaryIO) -> Callable[[float | None], list[tuple[int, int]]] | N
     return poller.poll
 
 
+def _goes_on(line: bytes) -> bool:
+    """Tell whether the next line belongs to this one although it may have no needle.
+
+    It is the reason of an old VT-d fault, also where a mail program broke the line, or the event of an AMD IOMMU
+    behind the bracket that some kernels ended a line with.
+    """
+    return (b"Request device [" in line and b"fault reason" not in line) or line.endswith((b"logged [", b"logged [\r"))
+
+
 class LineFinder:
     """Cuts chunks into lines, and gives those with a needle.
 
@@ -249,8 +258,7 @@ class LineFinder:
             else:
                 line = data[start:stop]
                 found.append((number, line))
-                if b"Request device [" in line and b"fault reason" not in line and at < end:
-                    # The reason stands on the next line, with no needle where a mail program broke the line.
+                if at < end and _goes_on(line):
                     stop = data.find(b"\n", at, end)
                     if search(data, at, stop) is None:
                         number += 1
