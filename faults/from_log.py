@@ -13,8 +13,6 @@ from typing import Any
 
 from ..base import parse_pci_address
 from ..base.quick import quick
-from ..iommu.smmuv3.records import decode_event
-from ..iommu.vtd.names import IQEI, MEANINGS
 from ..parsers.kernel_log import (
     AmdEvent,
     LogRecord,
@@ -86,10 +84,6 @@ _AMD_WORDS = struct.Struct("<4I")
 _PPR_GN = 1 << 8
 _WORDS = 4
 _OVERFLOW = 1 << 0
-_REASONS: dict[int | None, tuple[str, str]] = {
-    int(reason): (reason.name.replace("_", "."), meaning) for reason, meaning in MEANINGS.items()
-} | {None: ("", "the line with the reason is missing")}
-
 _fault = quick(Fault)
 _place = lru_cache(1024)(parse_pci_address)
 
@@ -107,14 +101,14 @@ def from_log(records: Iterable[LogRecord]) -> Iterator[Fault]:
 
 def _from_vtd(record: VtdFault) -> Fault:
     line, reason = record.line, record.reason
-    name, meaning = _REASONS.get(reason) or ("", record.meaning or "a reason that is not defined")
+    name, meaning = _vtd_reason(reason)
     access = record.access
     return _fault(
         origin=line.origin,
         architecture="vtd",
         driver=record.driver,
         iommu=record.unit,
-        reason=meaning,
+        reason=meaning or record.meaning or "a reason that is not defined",
         name=name,
         code=reason,
         time=line.time,
@@ -128,6 +122,19 @@ def _from_vtd(record: VtdFault) -> Fault:
         facts=record.tables,
         text=record.text,
     )
+
+
+@lru_cache(1024)
+def _vtd_reason(reason: int | None) -> tuple[str, str]:
+    """Return name and meaning of a fault reason; both empty for one that is not defined."""
+    from ..iommu.vtd.names import MEANINGS, Reason
+
+    if reason is None:
+        return "", "the line with the reason is missing"
+    try:
+        return Reason(reason).name.replace("_", "."), MEANINGS[Reason(reason)]
+    except ValueError:
+        return "", ""
 
 
 def _from_status(record: VtdStatus) -> Fault | None:
@@ -148,6 +155,8 @@ def _plain(record: LogRecord, architecture: Architecture, reason: str, name: str
 def _from_event(record: Smmuv3Event) -> Fault:
     if len(record.words) < _WORDS:
         return _from_decoded(record)
+    from ..iommu.smmuv3.records import decode_event  # which takes as long to import as all the rest
+
     event = decode_event(_EVENT.pack(*record.words))
     write, line = event.write, record.line
     access: Access = "" if write is None else "write" if write else "execute" if event.instruction else "read"
@@ -188,6 +197,8 @@ def _from_decoded(record: Smmuv3Event) -> Fault:
     facts: dict[str, Any] = dict(record.facts)
     name, meaning = record.name, "an event whose words are not all in the log"
     if record.number is not None:
+        from ..iommu.smmuv3.records import decode_event
+
         event = decode_event(bytes((record.number,)) + bytes(31))
         name, meaning = event.name, event.meaning
     access: Access = facts.pop("access", "")
@@ -404,6 +415,8 @@ def _from_error(record: UnitError) -> Fault:
     if record.name == "unexpected global error" and code is not None:
         name = " ".join(bit for mask, bit in GERROR if code & mask)
     elif record.name == "Invalidation Queue Error" and code is not None:
+        from ..iommu.vtd.names import IQEI
+
         name = IQEI(code).name if code in IQEI.__members__.values() else ""
     elif record.name.startswith("Invalidation "):  # a time-out or a completion error: the number is a requester ID
         identifier, code = code, None
