@@ -203,15 +203,6 @@ def _poll(file: BinaryIO) -> Callable[[float | None], list[tuple[int, int]]] | N
     return poller.poll
 
 
-def _goes_on(line: bytes) -> bool:
-    """Tell whether the next line belongs to this one although it may have no needle.
-
-    It is the reason of an old VT-d fault, also where a mail program broke the line, or the event of an AMD IOMMU
-    behind the bracket that some kernels ended a line with.
-    """
-    return (b"Request device [" in line and b"fault reason" not in line) or line.endswith((b"logged [", b"logged [\r"))
-
-
 class LineFinder:
     """Cuts chunks into lines, and gives those with a needle.
 
@@ -249,7 +240,7 @@ class LineFinder:
         while match is not None:
             start = data.rfind(b"\n", at, match.start()) + 1 or at
             stop = data.find(b"\n", match.end(), end)
-            number += data.count(b"\n", at, start) + 1
+            number += 1 if at == start else data.count(b"\n", at, start) + 1
             at = stop + 1
             if stop - start > MAX_LINE:
                 self.cut += 1
@@ -258,7 +249,11 @@ class LineFinder:
             else:
                 line = data[start:stop]
                 found.append((number, line))
-                if at < end and _goes_on(line):
+                # The next line may belong to this one although it has no needle: the reason of an old VT-d fault (a mail
+                # program may have broken the line), or the event behind the bracket that some kernels end a line with.
+                if (
+                    line.endswith((b"[", b"[\r")) or (b"Request device [" in line and b"fault reason" not in line)
+                ) and at < end:
                     stop = data.find(b"\n", at, end)
                     if search(data, at, stop) is None:
                         number += 1
