@@ -58,6 +58,11 @@ INTEL_BOOT = Family(
     (
         Kind("drhd", re.compile(r"DRHD base: 0x(?P<base>[0-9a-f]{1,16}) flags: 0x(?P<flags>[0-9a-f]{1,2})"), _unit),
         Kind(
+            "old drhd",
+            re.compile(r"DRHD \(flags: 0x(?P<flags>[0-9a-f]{1,8})\)base: 0x(?P<base>[0-9a-f]{1,16})"),
+            _unit,
+        ),
+        Kind(
             "registers",
             re.compile(
                 r"(?P<unit>dmar\d{1,4}): reg_base_addr (?P<base>[0-9a-f]{1,16}) ver (?P<major>[0-9a-f]{1,2}):"

@@ -218,6 +218,7 @@ class LineFinder:
         self.cut = 0
         self._search = needles.search
         self._rest = b""
+        self._goes_on = False
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
         """Return the number and the bytes of each line that matters, up to the last newline of the chunk."""
@@ -235,9 +236,18 @@ class LineFinder:
 
     def _found(self, data: bytes, end: int) -> list[tuple[int, bytes]]:
         found: list[tuple[int, bytes]] = []
-        search, number, at = self._search, self.lines, 0
-        match = search(data, 0, end)
-        while match is not None:
+        search, number, at, goes_on = self._search, self.lines, 0, self._goes_on
+        while at < end:
+            match = search(data, at, end)
+            if goes_on:
+                stop = data.find(b"\n", at, end)
+                goes_on = False
+                if match is None or match.start() > stop:
+                    number += 1
+                    found.append((number, data[at : min(stop, at + MAX_LINE)]))
+                    at = stop + 1
+            if match is None:
+                break
             start = data.rfind(b"\n", at, match.start()) + 1 or at
             stop = data.find(b"\n", match.end(), end)
             number += 1 if at == start else data.count(b"\n", at, start) + 1
@@ -246,19 +256,12 @@ class LineFinder:
                 self.cut += 1
                 if match.end() - start <= MAX_LINE:
                     found.append((number, data[start : start + MAX_LINE]))
-            else:
-                line = data[start:stop]
-                found.append((number, line))
-                # The next line may belong to this one although it has no needle: the reason of an old VT-d fault (a mail
-                # program may have broken the line), or the event behind the bracket that some kernels end a line with.
-                if (
-                    line.endswith((b"[", b"[\r")) or (b"Request device [" in line and b"fault reason" not in line)
-                ) and at < end:
-                    stop = data.find(b"\n", at, end)
-                    if search(data, at, stop) is None:
-                        number += 1
-                        found.append((number, data[at : min(stop, at + MAX_LINE)]))
-                        at = stop + 1
-            match = search(data, at, end)
+                continue
+            line = data[start:stop]
+            found.append((number, line))
+            # The next line may belong to this one although it has no needle: the reason of an old VT-d fault (also
+            # where a mail program broke the line), or the event behind the bracket that some kernels end a line with.
+            goes_on = line.endswith((b"[", b"[\r")) or (b"Request device [" in line and b"fault reason" not in line)
+        self._goes_on = goes_on
         self.lines = number + data.count(b"\n", at, end)
         return found

@@ -65,6 +65,25 @@ def test_chunks_may_be_cut_anywhere(lines: list[bytes], cuts: list[int], ended: 
     assert finder.lines == len(data.splitlines())
 
 
+LINES = "".join(path.read_text() for path in sorted((Path(__file__).parent / "lines").glob("*.txt"))).encode()
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=20))
+def test_where_chunks_end_makes_no_difference_to_records(sizes: list[int]) -> None:
+    """All lines that are known, in pieces of any sizes, give the same records as in one piece."""
+    pieces: list[bytes | OSError] = []
+    at = 0
+    while at < len(LINES):
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(LINES[at : at + size])
+        at += size
+    log = read_kernel_log(cast("BinaryIO", Trouble(*pieces)), name="log")
+    cut = sorted((record.line.number, flat(record)) for record in log)
+    whole, same = read(LINES)
+    assert cut == sorted((record.line.number, flat(record)) for record in whole)
+    assert log.counts == same.counts
+
+
 def test_a_line_without_end_takes_no_memory() -> None:
     """Of a line of 40 MB only the beginning is kept; it is one line, and the next is found."""
     finder = LineFinder(NEEDLE)
