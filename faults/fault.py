@@ -46,7 +46,7 @@ class Fault:
         stage: stage of translation that failed, 1 or 2; None: not said.
         ipa: intermediate physical address; None: none.
         domain: domain ID or context bank, where the record has one.
-        lost: it says that other records were lost (overflow, suppressed lines), and perhaps how many: `count`.
+        lost: it says that other records were lost (overflow, suppressed lines), and perhaps how many: `count`, else 0.
         count: how many accesses it stands for.
         facts: further fields of the record, for people: (name, value).
         raw: the record's bytes, or none.

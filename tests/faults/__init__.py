@@ -1,1 +1,1 @@
-"""Faults of any origin: decoding, attribution, explanation."""
+"""Tests of `faults/`."""
