@@ -1,0 +1,1 @@
+"""Many faults in one report: who, where, when, what is new, and what was lost."""
