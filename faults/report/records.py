@@ -26,7 +26,7 @@ class Limits:
     """
 
     rows: int = 4096
-    gap: int = SECOND
+    gap: int = TENTH
     least: int = 10
     window: int = 10_000_000
 

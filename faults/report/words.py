@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ...base import printable
 from .records import SECOND, Row, SourceRow, Storm
 
-_UNITS = ((86_400 * SECOND, "d"), (3600 * SECOND, "h"), (60 * SECOND, "min"), (SECOND, "s"), (1_000_000, "ms"))
+_LONG = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MAX_SECONDS = 253_402_300_800
 """The year 10000, where dates as text end."""
 
@@ -27,13 +27,17 @@ def clock_words(clock: str) -> str:
 
 
 def span(length: int) -> str:
-    """Return a length of time in its largest fitting unit, with three figures at least: `17.1 s`, `250 ms`."""
-    for size, unit in _UNITS:
+    """Return a length of time with about three figures: `250 µs`, `17.1 s`, `2 h 5 min`."""
+    seconds = length // SECOND
+    if seconds >= 60:  # noqa: PLR2004 - a minute
+        at = next(index for index, (_, size) in enumerate(_LONG) if seconds >= size)
+        (large, size), (small, part) = _LONG[at], _LONG[at + 1]
+        rest = seconds % size // part
+        return f"{seconds // size:,} {large}" + (f" {rest} {small}" if rest else "")
+    for size, unit in ((SECOND, "s"), (1_000_000, "ms"), (1000, "µs")):
         if length >= size:
-            digits = 0 if length >= 100 * size else 1 if length >= 10 * size else 2
-            text = f"{length / size:.{digits}f}"
-            return f"{text.rstrip('0').rstrip('.') if digits else text} {unit}"
-    return f"{length / 1000:g} µs" if length else "0 s"
+            return f"{length / size:.3g} {unit}"
+    return f"{length} ns" if length else "0 s"
 
 
 def rate_words(rate: float | None) -> str:
