@@ -25,8 +25,12 @@ from .words import (
     span,
 )
 
-TOP = 200
+TOP = 50
 """Rows of a table on the page."""
+
+LONG = 48
+"""Characters of a text that may be broken anywhere when it does not fit; shorter ones, such as names, only at spaces.
+"""
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2128;--dim:#59636e;--page:#fff;--panel:#f4f6f8;--line:#d4dae1;--bar:#2f6fb5;
@@ -42,10 +46,10 @@ p{margin:.3rem 0}.dim,caption,svg text{color:var(--dim);fill:var(--dim)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{padding:.25rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-td{overflow-wrap:anywhere;min-width:4rem}
+td{overflow-wrap:break-word}.long{overflow-wrap:anywhere;min-width:14rem}
 th{white-space:nowrap;cursor:pointer;color:var(--dim);font-weight:600}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.m{font-family:ui-monospace,monospace;font-size:.85em;white-space:nowrap}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;width:1%}
+td.m{font-family:ui-monospace,monospace;font-size:.85em;white-space:nowrap}
 svg{display:block;width:100%;min-width:36rem;height:auto}svg text{font:11px system-ui,sans-serif}
 .axis{stroke:var(--line);fill:none}.bar{fill:var(--bar)}.lost,.heat{fill:var(--heat)}.storm{fill:var(--storm)}
 .strip{fill:var(--panel);stroke:var(--line)}.reserved{fill:var(--reserved)}.granted{fill:var(--granted)}
@@ -159,10 +163,10 @@ def _pictures(summary: Summary) -> list[str]:
 def _news(news: News) -> str:
     """Return what is new since the baseline."""
     rows: list[Sequence[Cell]] = [
+        *(("faster", one.name, f"{rate_words(one.before)} before", rate_words(one.now)) for one in news.faster),
         *(("source", _source(one), one.unit, count_words(one)) for one in news.sources),
         *(("reason", one.name or one.reason, "", count_words(one)) for one in news.reasons),
         *(("page", f"0x{one.page:x}", _page_owner(one), count_words(one)) for one in news.pages),
-        *(("faster", one.name, f"{rate_words(one.before)} before", rate_words(one.now)) for one in news.faster),
     ]
     doubt = "" if news.sure else "<p>The baseline did not count everything: some may not be new.</p>"
     columns = (("What", ""), ("Name", ""), ("Of", ""), ("Faults", "n"))
@@ -173,6 +177,12 @@ def _news(news: News) -> str:
 def _source(one: SourceRow) -> str:
     known = one.device and one.identifier is not None
     return f"{source_words(one)} (ID {identifier_words(one.identifier)})" if known else source_words(one)
+
+
+def _extent(low: int | None, high: int | None) -> str:
+    if low is None or high is None:
+        return ""
+    return f"0x{low:x}" if low == high else f"0x{low:x} – 0x{high:x}"
 
 
 def _page_owner(one: PageRow) -> str:
@@ -191,7 +201,7 @@ def _tables(summary: Summary) -> list[str]:
 
     sources = [
         (*counted(one), source_words(one), identifier_words(one.identifier), one.unit, one.reason,
-         "" if one.low is None or one.high is None else f"0x{one.low:x} – 0x{one.high:x}")
+         _extent(one.low, one.high))
         for one in summary.sources.rows[:TOP]
     ]  # fmt: skip
     storms = [
@@ -203,7 +213,7 @@ def _tables(summary: Summary) -> list[str]:
     both = (("Faults", "n"), ("Share", "n"))
     joined = sorted(stretches(summary), key=lambda one: (-one.count, one.start))
     hit = sorted((one for one in summary.places if one.count), key=lambda one: -one.count)
-    places = [(*plain(one.count), f"0x{one.start:x} – 0x{one.start + one.length - 1:x}", one.name) for one in hit]
+    places = [(*plain(one.count), _extent(one.start, one.start + one.length - 1), one.name) for one in hit]
     if summary.elsewhere:
         places.append((*plain(summary.elsewhere), "elsewhere", "nothing that is known"))
     return [
@@ -233,7 +243,7 @@ def _tables(summary: Summary) -> list[str]:
         ),
         _table(
             "Pages that touch, as regions", (*both, ("Addresses", "m"), ("Pages", "n")),
-            [(*plain(one.count), f"0x{one.start:x} – 0x{one.end:x}", f"{one.length >> 12:,}") for one in joined[:TOP]],
+            [(*plain(one.count), _extent(one.start, one.end), f"{one.length >> 12:,}") for one in joined[:TOP]],
             len(joined),
         ),
         _table(
@@ -272,5 +282,6 @@ def _table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
 
 def _cell(cell: Cell, kind: str) -> str:
     text, order = cell if isinstance(cell, tuple) else (cell, None)
+    kind = kind or ("long" if len(text) > LONG else "")
     attributes = (f' class="{kind}"' if kind else "") + ("" if order is None else f' data-v="{order}"')
     return f"<td{attributes}>{html(text)}</td>"

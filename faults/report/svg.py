@@ -91,7 +91,7 @@ class _Area(NamedTuple):
     pages: tuple[Stretch, ...]
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         return sum(one.count for one in self.pages)
 
 
@@ -102,7 +102,7 @@ def memory_map(summary: Summary) -> tuple[str, int]:
     Areas with faults come before those without.
     """
     areas = _areas(stretches(summary), summary.places)
-    kept = sorted(sorted(areas, key=lambda one: -one.count)[:MAX_AREAS], key=lambda one: one.start)
+    kept = sorted(sorted(areas, key=lambda one: -one.total)[:MAX_AREAS], key=lambda one: one.start)
     most = max((one.count / one.length for area in kept for one in area.pages), default=1)
     parts = []
     top = 4
@@ -115,28 +115,26 @@ def memory_map(summary: Summary) -> tuple[str, int]:
 
 def _areas(pages: list[Stretch], places: tuple[PlaceRow, ...]) -> list[_Area]:
     """Return the parts of memory in which something lies, cut where far more lies nothing than is near."""
-    things: list[tuple[int, int, PlaceRow | Stretch]] = [
-        (one.start, one.start + one.length, one) for one in (*pages, *places) if one.length
-    ]
+    things: list[PlaceRow | Stretch] = [*pages, *(one for one in places if one.length)]
+    things.sort(key=lambda one: (one.start, one.length))
     found: list[_Area] = []
     inside: list[PlaceRow | Stretch] = []
     low = high = 0
-    for start, end, thing in [*sorted(things, key=lambda one: one[:2]), (1 << 200, 0, None)]:
-        if inside and start > high + max(_NEAR, (high - low) // 4):
-            found.append(
-                _Area(
-                    low,
-                    high,
-                    tuple(one for one in inside if isinstance(one, PlaceRow)),
-                    tuple(one for one in inside if isinstance(one, Stretch)),
-                )
-            )
+    for thing in things:
+        if inside and thing.start > high + max(_NEAR, (high - low) // 4):
+            found.append(_area(low, high, inside))
             inside = []
-        if thing is None:
-            break
-        low, high = (min(low, start), max(high, end)) if inside else (start, end)
+        low, high = (
+            (low, max(high, thing.start + thing.length)) if inside else (thing.start, thing.start + thing.length)
+        )
         inside.append(thing)
-    return found
+    return [*found, _area(low, high, inside)] if inside else found
+
+
+def _area(low: int, high: int, inside: list[PlaceRow | Stretch]) -> _Area:
+    """Return what lies in one part of memory as an area."""
+    places = tuple(one for one in inside if isinstance(one, PlaceRow))
+    return _Area(low, high, places, tuple(one for one in inside if isinstance(one, Stretch)))
 
 
 def _strip(area: _Area, top: int, most: float) -> tuple[str, int]:
@@ -150,7 +148,7 @@ def _strip(area: _Area, top: int, most: float) -> tuple[str, int]:
     parts = [
         f'<text x="{_LEFT}" y="{top + 11}">0x{area.start:x}</text>',
         f'<text x="{WIDTH - _LEFT}" y="{top + 11}" text-anchor="end">0x{area.end - 1:x}</text>',
-        f'<text x="{WIDTH / 2}" y="{top + 11}" text-anchor="middle">{size(length)}, {some(area.count, "fault")}</text>',
+        f'<text x="{WIDTH / 2}" y="{top + 11}" text-anchor="middle">{size(length)}, {some(area.total, "fault")}</text>',
         f'<rect class="strip" x="{_LEFT}" y="{top + 16}" width="{WIDTH - 2 * _LEFT}" height="34"/>',
     ]
     for one in area.places:
