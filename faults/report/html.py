@@ -23,6 +23,7 @@ from .words import (
     some,
     source_words,
     span,
+    when,
 )
 
 TOP = 50
@@ -125,8 +126,7 @@ def _head(summary: Summary, title: str) -> str:
             f"{some(summary.records, 'record')}, {sources}, {units}</p>"
         )
     for one in summary.seen:
-        first, last = moment(one.clock, one.first), moment(one.clock, one.last)
-        parts.append(f'<p class="dim">{first} to {last} ({span(one.length)}; {clock_words(one.clock)})</p>')
+        parts.append(f'<p class="dim">{when(one)} ({clock_words(one.clock)})</p>')
     if summary.untimed:
         parts.append(f'<p class="dim">{some(summary.untimed, "access", "accesses")} without a time</p>')
     if summary.lost:

@@ -17,6 +17,7 @@ from .words import (
     some,
     source_words,
     span,
+    when,
 )
 
 WIDTH = 100
@@ -47,7 +48,8 @@ def draw_text(summary: Summary, news: News | None = None, top: int = 10) -> str:
         parts += _who(summary, top)
         parts += _where(summary, top)
         parts += _when(summary, top)
-    return "\n".join(part for part in parts if part)
+    lines = "\n".join(part for part in parts if part).splitlines()
+    return "".join(f"{_cut(line, WIDTH)}\n" for line in lines)
 
 
 def _head(summary: Summary) -> str:
@@ -62,7 +64,7 @@ def _head(summary: Summary) -> str:
     ]
     lines = [", ".join(facts)]
     for one in summary.seen:
-        lines.append(f"{_from_to(one)} ({span(one.length)}; {clock_words(one.clock)})")
+        lines.append(f"{when(one)} ({clock_words(one.clock)})")
     if summary.untimed:
         lines.append(f"{some(summary.untimed, 'access', 'accesses')} without a time")
     return "\n".join(lines) + "\n"
@@ -70,10 +72,6 @@ def _head(summary: Summary) -> str:
 
 def _some_rows(number: int, word: str, *, exact: bool) -> str:
     return some(number, word) if exact else f"more than {some(number, word)}"
-
-
-def _from_to(one: Seen) -> str:
-    return f"{moment(one.clock, one.first)} to {moment(one.clock, one.last)}"
 
 
 def _seen(seen: Iterable[Seen]) -> tuple[str, str]:
@@ -109,10 +107,7 @@ def _news(news: News, top: int) -> str:
     ]
     if lines and not news.sure:
         lines.append("the baseline did not count everything: what is new may have been among its others")
-    return (
-        "\n".join(["NEW SINCE THE BASELINE", *(_cut("  " + line, WIDTH).rstrip() for line in lines or ["nothing"])])
-        + "\n"
-    )
+    return "\n".join(["NEW SINCE THE BASELINE", *(f"  {line}".rstrip() for line in lines or ["nothing"])]) + "\n"
 
 
 def _id(identifier: int | None) -> str:

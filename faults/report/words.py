@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ...base import printable
-from .records import SECOND, Row, SourceRow, Storm
+from .records import SECOND, Row, Seen, SourceRow, Storm
 
 _LONG = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MAX_SECONDS = 253_402_300_800
@@ -19,6 +19,12 @@ def moment(clock: str, time: int) -> str:
         date = datetime.fromtimestamp(seconds, UTC)
         return f"{date:%Y-%m-%d %H:%M:%S}.{rest // 1_000_000:03}"
     return f"{seconds}.{rest // 1000:06} s"
+
+
+def when(seen: Seen) -> str:
+    """Return first and last time with how long that is, or the one time when it is one."""
+    first = moment(seen.clock, seen.first)
+    return f"{first} to {moment(seen.clock, seen.last)}, {span(seen.length)}" if seen.length else first
 
 
 def clock_words(clock: str) -> str:
