@@ -253,9 +253,9 @@ def _table(title: str, heads: Cells, rows: Sequence[Cells], align: str, left: in
     sides = align.ljust(len(heads))
     soft = [index for index in used if sides[index] == " "]
     while sum(widths.values()) + 2 * len(widths) > WIDTH:
-        widest = max(soft, key=lambda index: widths[index])
-        if widths[widest] <= NARROWEST:
-            break
+        widest = max(soft, key=lambda index: widths[index], default=0)
+        if widest not in soft or widths[widest] <= NARROWEST:
+            break  # what is still too long is cut at the end of the line
         widths[widest] -= 1
     lines = [title]
     for row in cells:

@@ -86,6 +86,8 @@ def test_what_is_followed_and_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert seen == 6
     assert [(storm.device, storm.count) for storm in found] == [("0000:01:00.0", 9), ("d4", 5)]
     assert len(followed._open) == 1
+    followed.add("utc", USB, 200, 1)  # too small to be kept
+    assert followed.result()[0] == found
 
 
 def test_units_that_share_windows_more_often_than_by_chance() -> None:

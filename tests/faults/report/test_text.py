@@ -142,6 +142,15 @@ def test_names_do_not_drive_the_terminal() -> None:
     assert "0x7d000010" in text
 
 
+def test_numbers_that_have_no_room_are_cut_at_the_end_of_the_line() -> None:
+    """When even the columns that are never cut do not fit, the line ends at its last character, and nothing fails."""
+    clocks = [("utc", 1), ("local", 1 << 100), ("boot", 1 << 120), ("", 1 << 120)]
+    faults = [fault(None, time=time, clock=clock, name="", reason="", count=1 << 120) for clock, time in clocks]
+    lines = draw_text(summarise(faults)).splitlines()
+    assert max(len(line) for line in lines) == WIDTH
+    assert lines[lines.index("REASONS") + 2].startswith("  5,316,911,983,139,663,491,615,228,241,121,378,304")
+
+
 @given(FAULTS, st.text(max_size=200), st.sampled_from(["utc", "boot", "local"]))
 def test_no_line_is_too_long(faults: list[Any], name: str, clock: str) -> None:
     """Whatever is in the records, each line fits, and no character drives a terminal."""
