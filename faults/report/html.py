@@ -23,6 +23,7 @@ from .words import (
     some,
     source_words,
     span,
+    together_words,
     when,
 )
 
@@ -185,6 +186,15 @@ def _extent(low: int | None, high: int | None) -> str:
     return f"0x{low:x}" if low == high else f"0x{low:x} – 0x{high:x}"
 
 
+def _place(start: int, length: int) -> Cell:
+    return _by(_extent(start, start + length - 1), start)
+
+
+def _by(text: str, number: int | None) -> Cell:
+    """Return a cell that is sorted by a number; none comes first."""
+    return text, 0 if number is None else number + 1
+
+
 def _page_owner(one: PageRow) -> str:
     return (one.device or "not told") + (" and others" if one.several else "")
 
@@ -200,8 +210,8 @@ def _tables(summary: Summary) -> list[str]:
         return (f"{count:,}", count), (share(count, total), count)
 
     sources = [
-        (*counted(one), source_words(one), identifier_words(one.identifier), one.unit, one.reason,
-         _extent(one.low, one.high))
+        (*counted(one), source_words(one), _by(identifier_words(one.identifier), one.identifier), one.unit, one.reason,
+         _by(_extent(one.low, one.high), one.low))
         for one in summary.sources.rows[:TOP]
     ]  # fmt: skip
     storms = [
@@ -213,9 +223,9 @@ def _tables(summary: Summary) -> list[str]:
     both = (("Faults", "n"), ("Share", "n"))
     joined = sorted(stretches(summary), key=lambda one: (-one.count, one.start))
     hit = sorted((one for one in summary.places if one.count), key=lambda one: -one.count)
-    places = [(*plain(one.count), _extent(one.start, one.start + one.length - 1), one.name) for one in hit]
+    places = [(*plain(one.count), _place(one.start, one.length), one.name) for one in hit]
     if summary.elsewhere:
-        places.append((*plain(summary.elsewhere), "elsewhere", "nothing that is known"))
+        places.append((*plain(summary.elsewhere), _by("elsewhere", None), "nothing that is known"))
     return [
         _table(
             "Sources", (*both, ("Source", ""), ("ID", "m"), ("Unit", ""), ("Mostly", ""), ("Addresses", "m")), sources,
@@ -238,12 +248,12 @@ def _tables(summary: Summary) -> list[str]:
         _table("What addresses fall in", (*both, ("Addresses", "m"), ("What", "")), places[:TOP], len(places)),
         _table(
             "Pages", (*both, ("Page", "m"), ("Of", "")),
-            [(*counted(one), f"0x{one.page:x}", _page_owner(one)) for one in summary.pages.rows[:TOP]],
+            [(*counted(one), _by(f"0x{one.page:x}", one.page), _page_owner(one)) for one in summary.pages.rows[:TOP]],
             len(summary.pages), summary.pages.others,
         ),
         _table(
             "Pages that touch, as regions", (*both, ("Addresses", "m"), ("Pages", "n")),
-            [(*plain(one.count), _extent(one.start, one.end), f"{one.length >> 12:,}") for one in joined[:TOP]],
+            [(*plain(one.count), _place(one.start, one.length), f"{one.length >> 12:,}") for one in joined[:TOP]],
             len(joined),
         ),
         _table(
@@ -255,7 +265,7 @@ def _tables(summary: Summary) -> list[str]:
         _table(
             f"Units that fault within the same {span(summary.limits.window)}",
             (("Times", "n"), ("By chance", "n"), ("Units", "")),
-            [(f"{one.windows:,}", f"{one.expected:.3g}", f"{one.first or 'not told'} and {one.second or 'not told'}")
+            [(f"{one.windows:,}", (f"{one.expected:.3g}", int(one.expected * 1000)), together_words(one))
              for one in summary.together[:TOP]], len(summary.together),
         ),
     ]  # fmt: skip

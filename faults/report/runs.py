@@ -15,8 +15,11 @@ MAX_OPEN = 4096
 MAX_STORMS = 256
 """Storms kept: those with most accesses."""
 
+MAX_UNITS = 1024
+"""Units of one window that are noted."""
+
 MAX_TOGETHER = 32
-"""Units of one window that are paired: 496 pairs."""
+"""Units of one window that are paired, the first by name: 496 pairs."""
 
 MAX_PAIRS = 4096
 
@@ -156,15 +159,16 @@ class Windows:
             self._close(window)
             window.at = at
             window.low, window.high = min(window.low, at), max(window.high, at)
-        window.units.add(unit)
+        if len(window.units) < MAX_UNITS:
+            window.units.add(unit)
 
     def _close(self, window: _Window) -> None:
         """Count the units of a window and empty it."""
-        units = sorted(window.units)[:MAX_TOGETHER]
+        units = sorted(window.units)
         window.units.clear()
         for unit in units:
             self._units.add(unit, 1)
-        for pair in combinations(units, 2):
+        for pair in combinations(units[:MAX_TOGETHER], 2):
             self._pairs.add(pair, 1)
 
     def result(self) -> tuple[Together, ...]:

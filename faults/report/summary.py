@@ -28,6 +28,9 @@ MAX_RID = 0xFFFF
 MAX_REASONS = 16
 """Reasons that are told apart for one source."""
 
+MAX_TEXT = 256
+"""Characters of a name or reason that are kept; hostile input could have megabytes of each."""
+
 DeviceOf = Callable[[Fault], str]
 """Names the device of a fault; the empty text when nothing is known."""
 
@@ -67,6 +70,10 @@ def summarise(
     for fault in faults:
         made.add(fault)
     return made.result()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 class _Entry:
@@ -165,7 +172,7 @@ class Summarizer:
         A record that says that others were lost is a notice of that; it is a fault as well when it tells of an access,
         by an address or an ID (some units have one register for both).
         """
-        unit = unit_of(fault)
+        unit = _short(unit_of(fault))
         if fault.lost:
             told = fault.address is not None or fault.identifier is not None
             self._add_loss(fault, unit, 0 if told else max(fault.count, 0))
@@ -174,11 +181,11 @@ class Summarizer:
         count = max(fault.count, 1)
         self._records += 1
         self._accesses += count
-        device = self._device_of(fault)
+        device, name, reason = _short(self._device_of(fault)), _short(fault.name), _short(fault.reason)
         source = Source(device, unit, fault.segment, fault.identifier)
         whose = self._sources.add(source, count)
-        whose.why(fault.name or fault.reason, count)
-        why = self._reasons.add((fault.name, fault.reason), count)
+        whose.why(name or reason, count)
+        why = self._reasons.add((name, reason), count)
         who = self._units.add(unit, count)
         self._access[fault.access] = self._access.get(fault.access, 0) + count
         self._add_address(fault, whose, device, count)
@@ -193,7 +200,7 @@ class Summarizer:
         self._bin(clock).add(time, count, 0)
 
     def _add_loss(self, fault: Fault, unit: str, count: int) -> None:
-        entry = self._lost.add((unit, fault.reason), count)
+        entry = self._lost.add((unit, _short(fault.reason)), count)
         entry.notices += 1
         if fault.time is not None:
             entry.at(fault.clock, fault.time)

@@ -17,6 +17,7 @@ from .words import (
     some,
     source_words,
     span,
+    together_words,
     when,
 )
 
@@ -211,10 +212,7 @@ def _when(summary: Summary, top: int) -> list[str]:
     ]
     heads = ("FAULTS", "", "START", "LENGTH", "RATE", "PEAK", "SOURCE", "UNIT")
     title = f"STORMS AND BURSTS (no pause over {span(summary.limits.gap)}; PEAK: in a tenth of a second)"
-    together = [
-        (f"{one.windows:,}", f"{one.expected:.3g}", f"{one.first or 'not told'} and {one.second or 'not told'}")
-        for one in summary.together[:top]
-    ]
+    together = [(f"{one.windows:,}", f"{one.expected:.3g}", together_words(one)) for one in summary.together[:top]]
     return [
         _table(title, heads, storms, "rllrrr", summary.storms_seen - top),
         _table(

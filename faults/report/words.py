@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ...base import printable
-from .records import SECOND, Row, Seen, SourceRow, Storm
+from .records import SECOND, Row, Seen, SourceRow, Storm, Together
 
 _LONG = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MAX_SECONDS = 253_402_300_800
@@ -68,6 +68,11 @@ def source_words(one: SourceRow | Storm) -> str:
     if one.device:
         return printable(one.device)
     return "not told" if one.identifier is None else f"ID 0x{one.identifier:x}"
+
+
+def together_words(pair: Together) -> str:
+    """Return the names of two units."""
+    return f"{pair.first or 'not told'} and {pair.second or 'not told'}"
 
 
 def identifier_words(identifier: int | None) -> str:

@@ -200,3 +200,12 @@ def test_what_lies_near_shares_a_strip(address: int, strips: int) -> None:
     """Pages within 16 MiB of each other are drawn on one strip, those further away on their own."""
     text = draw_html(summarise([fault(address=0x1000), fault(address=address)]))
     assert text.count('class="strip"') == strips
+
+
+def test_columns_are_sorted_by_their_numbers() -> None:
+    """IDs and addresses carry the number that they are sorted by; what is not known comes first."""
+    text = draw_html(summarise([fault(), fault(identifier=None, address=None, count=2)]))
+    assert f'<td class="m" data-v="{0x208 + 1}">0x208</td>' in text
+    assert f'<td class="m" data-v="{0x7D000010 + 1}">0x7d000010</td>' in text
+    assert '<td class="m" data-v="0"></td>' in text
+    assert '<td class="n" data-v="2">66.7 %</td>' in text

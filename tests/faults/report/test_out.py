@@ -149,7 +149,7 @@ def test_lines_about_other_things_pass_by() -> None:
     """Empty lines and records without a fault are no faults, and no findings."""
     lines = ["", "\n", '{"Body":"hello"}', '{"Attributes":{"slog2.code":3}}', '{"Attributes":[1]}', json_line(fault(0))]
     assert read(*lines) == ([fault(0)], [])
-    assert from_slog2({"slog2.code": 3}, Origin(""), pytest.fail) is None
+    assert from_slog2({"slog2.code": 3}, Origin(""), lambda finding: pytest.fail(str(finding))) is None
 
 
 def test_the_place_of_a_line_is_the_origin_when_it_tells_none() -> None:

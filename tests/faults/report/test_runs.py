@@ -119,3 +119,15 @@ def test_asking_for_windows_twice_counts_none_twice() -> None:
         found = windows.result()
     assert found[0].windows == 3
     assert windows.result() == found
+
+
+def test_units_of_a_window_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more units than are noted in one window the rest is passed by, and of these only the first are paired."""
+    monkeypatch.setattr(runs, "MAX_UNITS", 3)
+    monkeypatch.setattr(runs, "MAX_TOGETHER", 2)
+    windows = Windows(Limits(window=10))
+    for at in (0, 50):
+        for unit in "cbad":
+            windows.add("utc", unit, 10 * at)
+    assert [(pair.first, pair.second) for pair in windows.result()] == [("a", "b")]
+    assert windows._units.get("d") is None

@@ -195,6 +195,17 @@ def test_a_concatenation_has_the_sum_of_both(first: list[Fault], second: list[Fa
         assert found == {key: one[kind].get(key, 0) + other[kind].get(key, 0) for key in keys}
 
 
+def test_long_names_are_cut() -> None:
+    """A name of a million characters is kept with its first 255."""
+    name = "x" * 1_000_000
+    summary = summarise([fault(0, device=name, iommu=name, name=name), fault(0, iommu=name, reason=name, lost=True)])
+    cut = "x" * 255 + "…"
+    assert (summary.sources.rows[0].unit, summary.pages.rows[0].device) == (cut, "0000:02:01.0")
+    assert {row.device for row in summary.sources} == {cut, "0000:02:01.0"}
+    assert {row.name for row in summary.reasons} == {cut, "SGN.3"}
+    assert (summary.lost.rows[0].reason, summary.units.rows[0].unit) == (cut, cut)
+
+
 def many(number: int) -> Iterator[Fault]:
     """Return faults of as many devices, pages and reasons as there are faults, and one device that stands out."""
     usual = fault(0)
