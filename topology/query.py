@@ -165,7 +165,7 @@ def at_address(topology: Topology, address: int) -> list[Place]:
 
 
 def all_places(topology: Topology) -> list[Place]:
-    """Return everything that an address can fall in, in the order of the sources, each once."""
+    """Return everything that an address can fall in, each once."""
     places = []
     for region in topology.reserved:
         owners = [*region.devices, *(stream.iommu for stream in region.streams)]
