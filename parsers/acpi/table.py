@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from .dmar import Dmar
     from .hpet import Hpet
     from .iort import Iort
+    from .ivrs import Ivrs
     from .madt import Madt
     from .mcfg import Mcfg
     from .srat import Srat
 
-    Body = Dmar | Hpet | Iort | Madt | Mcfg | Srat | Raw
+    Body = Dmar | Hpet | Iort | Ivrs | Madt | Mcfg | Srat | Raw
     BodyReader = Callable[[bytes, int, Report], Body]
 
 HEADER_SIZE = SdtHeader.LAYOUT.size
@@ -35,6 +36,7 @@ _READERS = {
     b"DMAR": ("dmar", "read_dmar", 12),
     b"HPET": ("hpet", "read_hpet", 20),
     b"IORT": ("iort", "read_iort", 12),
+    b"IVRS": ("ivrs", "read_ivrs", 12),
     b"MCFG": ("mcfg", "read_mcfg", 8),
     b"SRAT": ("srat", "read_srat", 12),
 }

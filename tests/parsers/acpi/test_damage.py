@@ -18,7 +18,7 @@ from tests.conftest import FIXTURES, tables
 from tests.damage import mutants, truncations
 
 pytestmark = pytest.mark.damage
-SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "MCFG", "SRAT")
+SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "IVRS", "MCFG", "SRAT")
 TABLES = tables(*SIGNATURES)
 
 

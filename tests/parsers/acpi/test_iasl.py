@@ -10,11 +10,11 @@ from iommuman.parsers.acpi import parse_table
 from tests.conftest import HANDMADE, corpus_files, tables
 from tests.oracles.iasl import listings
 
-from . import test_hpet, test_madt, test_srat
+from . import test_hpet, test_ivrs, test_madt, test_srat
 from .agreement import Score, compare
 from .test_sdt import golden, sealed
 
-SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "MCFG", "SRAT")
+SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "IVRS", "MCFG", "SRAT")
 CUT_ALIKE = {"ACPI-CHECKSUM", "ACPI-TRAILING"}
 """Findings that do not keep iasl and us from cutting a table into the same fields."""
 
@@ -47,7 +47,12 @@ def test_every_field_of_every_fixture_equals_iasl(need_tool: Callable[[str, str]
     assert score.bits > 200
 
 
-GOLDEN = {"APIC": (test_madt.TABLE, test_madt.LATER), "HPET": (test_hpet.TABLE,), "SRAT": (test_srat.TABLE,)}
+GOLDEN = {
+    "APIC": (test_madt.TABLE, test_madt.LATER),
+    "HPET": (test_hpet.TABLE,),
+    "IVRS": (test_ivrs.SOUND,),
+    "SRAT": (test_srat.TABLE,),
+}
 """Entries that no fixture and no table of the corpus has."""
 
 
