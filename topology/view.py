@@ -11,6 +11,7 @@ from .topology import Topology
 
 KINDS = {
     "vtd": "Intel VT-d",
+    "amdvi": "AMD-Vi",
     "smmuv1": "Arm SMMUv1",
     "smmuv2": "Arm SMMUv2",
     "smmuv3": "Arm SMMUv3",

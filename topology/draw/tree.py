@@ -160,6 +160,8 @@ def _map_line(one: IdMap) -> _Line:
         text += f" behind {one.covers}"
     if one.output is None:
         text += " → no ID"
+    elif one.merges:
+        text += f" → 0x{one.output:x}"
     elif one.output != one.base:
         text += f" → 0x{one.output:x}-0x{one.output + one.length - 1:x}"
     if one.mask & 0xFFFF != 0xFFFF:  # noqa: PLR2004 - requester IDs have 16 bits

@@ -188,21 +188,24 @@ CASES = {
     "mappings outside": (
         body(node(1, bytes(8) + bytes([20, 0, 2, 0]) + bytes(20))),
         (
-            f"{UNDER}30 (40 bytes): the ID mapping array does not lie inside its node: found 2 entries of 20 bytes from "
+            f"{UNDER}30 (40 bytes): the ID mapping array does not lie inside its node: found 2 entries of 20 "
+            f"bytes from "
             f"offset 20, expected all of them between offsets 20 and 40 {CLAUSE}; 1 of its entries are read"
         ),
     ),
     "wires before the end of the fixed part": (
         body(node(0, bytes(28) + bytes([1, 0, 39, 0]) + bytes(8))),
         (
-            f"{UNDER}30 (48 bytes): the interrupt wire array does not lie inside its node: found 1 entries of 8 bytes from "
+            f"{UNDER}30 (48 bytes): the interrupt wire array does not lie inside its node: found 1 entries of "
+            f"8 bytes from "
             f"offset 39, expected all of them between offsets 40 and 48 {CLAUSE}; 0 of its entries are read"
         ),
     ),
     "name without end": (
         body(node(2, bytes(4) + b"\\_SB")),
         (
-            f"{UNDER}3c (4 bytes): the device object name has no end: Device Object Name is '\\\\_SB', expected a zero byte "
+            f"{UNDER}3c (4 bytes): the device object name has no end: Device Object Name is '\\\\_SB', "
+            f"expected a zero byte "
             f"inside the node {CLAUSE}; the name is taken up to where it must end"
         ),
     ),

@@ -110,7 +110,8 @@ CASES = {
     "offset zero": (
         body(node(3, bytes(12)), offset=0),
         (
-            f"{UNDER}26 (2 bytes): the nodes do not begin inside the table: Node offset is 0, expected 48 to 64 {CLAUSE}; "
+            f"{UNDER}26 (2 bytes): the nodes do not begin inside the table: Node offset is 0, expected 48 to "
+            f"64 {CLAUSE}; "
             "no node is read"
         ),
     ),
@@ -124,7 +125,8 @@ CASES = {
     "one node too many": (
         body(node(3, bytes(12)), b"\0", count=1),
         (
-            f"{UNDER}40 (1 byte): bytes follow the last node: Node count is 1, expected nodes up to the end of the table "
+            f"{UNDER}40 (1 byte): bytes follow the last node: Node count is 1, expected nodes up to the end "
+            f"of the table "
             f"{CLAUSE}; the bytes are kept as raw data"
         ),
     ),
