@@ -9,6 +9,7 @@ Of the blocks that describe one unit, only those of the highest type count.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 from ..base import Finding, Origin, format_pci_address
@@ -290,32 +291,42 @@ class _Reader:
             # "The IVRS table tells us so, but this is a lie!" (Linux): no unit translates its own accesses.
             origin = self.table.origin(unit)
             self.builder.maps.append(IdMap(root, None, unit.device_id, 1, None, origin, ITSELF))
-        for unit in reversed(units):
-            key = (segment, unit.device_id)
-            claims = self.claims[key]
-            ordered = [
-                *(one for one in reversed(claims) if one.alias is not None),
-                *(one for one in reversed(claims) if one.alias is None),
-            ]
-            for one in dict.fromkeys(ordered):
+        claims = [(self.names[key], one) for key in self.claims if key[0] == segment for one in self.claims[key]]
+        claims.reverse()  # the later one counts
+        self.add_aliases(root, claims, len(units))
+        for unit_name, one in dict.fromkeys(claims):
+            if one.alias is None:
                 length = one.last - one.first + 1
-                output = one.first if one.alias is None else one.alias
-                merges = one.alias is not None and length > 1
-                self.builder.maps.append(
-                    IdMap(root, self.names[key], one.first, length, output, one.origin, one.rule, merges=merges)
-                )
+                self.builder.maps.append(IdMap(root, unit_name, one.first, length, one.first, one.origin, one.rule))
+
+    def add_aliases(self, root: str, claims: list[tuple[str, _Claim]], units: int) -> None:
+        """Add the maps of aliases: Linux keeps an ID's alias, whichever unit and entry claim the ID after that."""
+        aliases = [one for one in claims if one[1].alias is not None]
+        by_alias = _painted(aliases)
+        owners = _painted(claims) if aliases and units > 1 else by_alias
+        runs = groupby(
+            enumerate(sorted(by_alias)), lambda pair: (pair[1] - pair[0], by_alias[pair[1]], owners[pair[1]][0])
+        )
+        for (_, (_, one), owner), run in runs:
+            ids = [rid for _, rid in run]
+            self.builder.maps.append(
+                IdMap(root, owner, ids[0], len(ids), one.alias, one.origin, one.rule, merges=len(ids) > 1)
+            )
 
     def add_settings(self, segment: int) -> None:
         """Note the settings of device table entries at the functions that are known, as Linux picks them."""
         flagged = [
-            claim for (other, _), claims in self.claims.items() if other == segment for claim in claims if claim.setting
+            (self.names[key], claim)
+            for key, claims in self.claims.items()
+            if key[0] == segment
+            for claim in claims
+            if claim.setting
         ]
-        if not flagged:
-            return
-        found = _narrowest(flagged)
+        # Linux: the smallest range that holds an ID, and of two alike the first (`amd_iommu_get_ivhd_dte_flags`)
+        found = _painted(sorted(flagged, key=lambda pair: pair[1].last - pair[1].first))
         for device in list(self.builder.devices.values()):
-            if device.segment == segment and device.rid is not None and found[device.rid]:
-                for fact in _settings(found[device.rid]):
+            if device.segment == segment and device.rid in found:
+                for fact in _settings(found[device.rid][1].setting):
                     self.builder.describe(device.name, fact)
 
     def add_reserved(self, block: Ivmd) -> None:
@@ -409,18 +420,17 @@ def _settings(setting: int) -> Iterator[Property]:
             yield name, value if width > 1 else True
 
 
-def _narrowest(claims: list[_Claim]) -> list[int]:
-    """Return the setting of each requester ID: that of the smallest range that holds it, of two alike the first."""
-    found = [0] * (LAST_ID + 1)
-    free = list(range(LAST_ID + 2))  # the next ID, from each on, that has no setting yet
-    for claim in sorted(claims, key=lambda one: one.last - one.first):
-        place = claim.first
-        while True:
-            while free[place] != place:
-                free[place] = free[free[place]]
-                place = free[place]
-            if place > claim.last:
-                break
-            found[place] = claim.setting
-            free[place] = place + 1
+def _painted(claims: list[tuple[str, _Claim]]) -> dict[int, tuple[str, _Claim]]:
+    """Return which of the claims has each ID: the first of the list that holds it."""
+    found: dict[int, tuple[str, _Claim]] = {}
+    after: dict[int, int] = {}  # from an ID that is taken towards the next that is not
+    for pair in claims:
+        place = pair[1].first
+        while place <= pair[1].last:
+            if place not in after:
+                found[place] = pair
+                after[place] = place + 1
+            else:
+                after[place] = after.get(after[place], after[place])
+            place = after[place]
     return found

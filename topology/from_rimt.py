@@ -100,6 +100,7 @@ class _Reader:
                 advice="all count here (Linux looks at the first root complex of a segment only)",
             )  # fmt: skip
         name = self.builder.add_root(node.segment, origin, *properties)
+        ends: dict[int, IdMapping] = {}
         self.roots.setdefault(node.segment, name)
         for mapping in node.mappings:
             unit = self.units.get(mapping.destination_offset)
@@ -112,7 +113,23 @@ class _Reader:
                     advice="the unit's own accesses are not translated (Linux waits for the unit before it starts it)",
                 )  # fmt: skip
                 self.builder.maps.append(IdMap(name, None, unit.pcie_bdf, 1, None, where, ITSELF))
+            self.note_neighbour(mapping, ends.get(mapping.source_base))
             self.add_map(name, mapping, pci=True)
+            ends.setdefault(mapping.source_base + mapping.id_count, mapping)
+
+    def note_neighbour(self, mapping: IdMapping, before: IdMapping | None) -> None:
+        """Say when Linux takes the first ID of a mapping by the mapping that ends before it."""
+        if before is None or not mapping.id_count:
+            return
+        theirs = (before.destination_base + before.id_count, before.destination_offset)
+        if theirs != (mapping.destination_base, mapping.destination_offset):
+            self.report(
+                "RIMT-COUNT-OVERLAP", "warning", self.table.origin(mapping),
+                "Linux takes the first ID of this mapping by the mapping that ends before it",
+                field="Source ID Base", found=f"0x{mapping.source_base:x}",
+                advice=f"Linux sends it as device ID 0x{theirs[0]:x} in place of 0x{mapping.destination_base:x}; put "
+                "the mapping that begins with it first",
+            )  # fmt: skip
 
     def add_device(self, node: PlatformDevice) -> None:
         """Add a platform device with its maps."""
