@@ -17,7 +17,7 @@ from .model import ITSELF, Device, IdMap, Iommu
 
 CLAUSE = "ACPI 6.6 §5.2.33"
 MOST_SEGMENTS = 256
-"""Segments of all ranges of a table of which maps are made; machines have a few."""
+"""Segments, beside the first of each range, of which maps are made; machines have a few."""
 
 SEGMENT_STEP = 0x10000
 """Endpoint IDs from one segment of a range to the next."""
@@ -113,14 +113,15 @@ class _Reader:
                 )  # fmt: skip
                 return
         for segment in range(node.segment_start, node.segment_end + 1):
-            if self.segments == MOST_SEGMENTS:
+            further = segment > node.segment_start
+            if further and self.segments == MOST_SEGMENTS:
                 self.report(
                     "VIOT-SEGMENTS", "warning", origin, "the ranges are for more segments than a machine has",
                     found=f"more than {MOST_SEGMENTS}", advice=f"what is said of segment {segment:04x} and of those "
                     "after it is left out",
                 )  # fmt: skip
                 return
-            self.segments += 1
+            self.segments += further
             self.add_segment(node, target, segment, origin)
 
     def add_segment(self, node: PciRange, target: str, segment: int, origin: Origin) -> None:
