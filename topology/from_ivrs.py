@@ -158,13 +158,14 @@ class _Reader:
         for entry in unit.entries:
             if isinstance(entry, Raw) or entry.type == words.PADDING:
                 continue
-            if start is not None and entry.type != words.RANGE_END:
+            if start is not None and entry.type in _STARTS:
+                self.report_open(start, f"another that begins at 0x{entry.device_id:04x}")
+            elif start is not None and entry.type != words.RANGE_END:
                 self.report(
-                    "IVRS-RANGE-OPEN", "error", self.table.origin(start), "a range begins and does not end",
-                    found=f"an entry of type {entry.type} after it", expected="an entry of type 4",
-                    advice="the range is left out",
+                    "IVRS-RANGE-SPLIT", "error", self.table.origin(entry),
+                    "an entry stands between the start and the end of a range", field="Type", found=str(entry.type),
+                    expected="4", advice="both count, as in Linux (Xen refuses the table)",
                 )  # fmt: skip
-                start = None
             if entry.type in _STARTS:
                 start = entry
             elif entry.type == words.RANGE_END:
@@ -177,10 +178,14 @@ class _Reader:
             else:
                 yield from self.select(unit, entry)
         if start is not None:
-            self.report(
-                "IVRS-RANGE-OPEN", "error", self.table.origin(start), "a range begins and does not end",
-                found="the end of the block after it", expected="an entry of type 4", advice="the range is left out",
-            )  # fmt: skip
+            self.report_open(start, "the end of the block")
+
+    def report_open(self, start: Entry, found: str) -> None:
+        """Say that a range has no end."""
+        self.report(
+            "IVRS-RANGE-OPEN", "error", self.table.origin(start), "a range begins and does not end", found=found,
+            expected="an entry of type 4", advice="the range is left out, as in Linux",
+        )  # fmt: skip
 
     def select(self, unit: Unit, entry: Entry) -> Iterator[_Claim]:
         """Return the claim of an entry for one ID, or for all; the function of one ID becomes a device."""
@@ -209,7 +214,7 @@ class _Reader:
         if start is None:
             self.report(
                 "IVRS-RANGE-END", "error", self.table.origin(end), "a range ends that has not begun",
-                advice="the entry is left out",
+                advice="the entry is left out (Linux takes the start of the range before it, or 0)",
             )  # fmt: skip
             return
         if end.device_id < start.device_id:

@@ -182,7 +182,7 @@ def test_a_unit_without_a_block_of_the_common_type_is_named() -> None:
 
 RANGES = {
     "no end": ([(3, 0x100)], "IVRS-RANGE-OPEN", []),
-    "another entry before the end": ([(3, 0x100), (2, 0x200), (4, 0x1FF)], "IVRS-RANGE-OPEN IVRS-RANGE-END", [0x200]),
+    "another entry before the end": ([(3, 0x100), (2, 0x200), (4, 0x101)], "IVRS-RANGE-SPLIT", [0x100, 0x101, 0x200]),
     "padding before the end": ([(3, 0x100), (0, 0), (4, 0x101)], "", [0x100, 0x101]),
     "an end alone": ([(4, 0x100)], "IVRS-RANGE-END", []),
     "backwards": ([(3, 0x100), (4, 0xFF)], "IVRS-RANGE-ORDER", []),
@@ -197,7 +197,7 @@ RANGES = {
 
 @pytest.mark.parametrize("case", RANGES)
 def test_ranges_that_are_not_whole_are_left_out(case: str) -> None:
-    """A range counts from its start to the end that follows it; anything else is named and left out."""
+    """A range counts from the last start to the end that follows it; a start or an end alone is named and left out."""
     parts, wanted, ids = RANGES[case]
     whole = table("ivrs-aliases")
     first: Entry = entries(whole, 0)[0]

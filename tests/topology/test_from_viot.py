@@ -88,7 +88,7 @@ def test_one_segment_and_one_function_are_ranges() -> None:
 def test_ranges_over_more_segments_than_there_can_be_are_cut() -> None:
     """Of a range over all segments the first 257 have maps, and a warning says which have none; no range has none."""
     found = built(changed(4, segment_start=2, segment_end=0xFFFF))
-    assert sorted(one.segment for one in found.roots.values()) == [0, *range(2, 259)]
+    assert {one.segment for one in found.roots.values()} == {0, *range(2, 259)}
     assert told(found) == [
         f"VIOT.bin: VIOT+0x{place:x} (24 bytes): the ranges are for more segments than a machine has: found more than "
         f"256 (ACPI 6.6 §5.2.33); what is said of segment {segment:04x} and of those after it is left out"
