@@ -17,7 +17,7 @@ from iommuman.topology import Route, Topology, assemble, load_topology, route_ri
 from iommuman.topology.query import ask, at_address
 from iommuman.topology.senders import senders
 
-from tests.conftest import BOARDS, HANDMADE
+from tests.conftest import BOARDS, HANDMADE, corpus_files
 from tests.oracles import linux_ivrs
 from tests.parsers.acpi.test_sdt import sealed
 
@@ -283,6 +283,35 @@ def test_memory_of_a_range_is_for_no_other_id() -> None:
     assert {name: len(ask(found, name).reserved) for name in names} == names
     backwards = built(changed(whole, 2, auxiliary_data=0x10F))
     assert backwards.reserved[0].streams == ()
+
+
+REAL = {
+    "Notebook_Lenovo_ThinkPad_ThinkPad_T14_Gen_3_21CF004PGE_696E48381F84": {
+        "0000:00:01.0": ("amdvi@fe000000", 0x8),  # a range
+        "0000:ff:03.0": ("amdvi@fe000000", 0xA5),  # an alias range
+        "acpi:\\_SB.FUR2": ("amdvi@fe000000", 0xA5),  # an ACPI HID entry
+        "ioapic:33": ("amdvi@fe000000", 0x1),  # a special device
+        "0000:00:00.2": (None, None),  # the unit itself
+    },
+    "Desktop_ASUSTek_Computer_PRIME_PRIME_X399-A_73EDB0DDFF0E": {
+        "0000:40:01.0": ("amdvi@b7b00000", 0x4008),  # the second of two units
+        "0000:ff:00.0": ("amdvi@b7b00000", 0xA4),  # the first unit's alias, the second unit's range
+        "0000:3f:1f.6": ("amdvi@efd00000", 0x3FFE),
+        "0000:3f:1f.7": (None, None),
+    },
+}
+"""What real tables say, worked out by hand from the listings of iasl and their bytes."""
+
+
+@pytest.mark.parametrize("machine", REAL)
+def test_real_tables_resolve_as_worked_out_by_hand(machine: str) -> None:
+    """Ranges, aliases, ACPI devices and I/O APICs of real machines, where the corpus is present, resolve."""
+    for path in corpus_files("IVRS"):
+        if path.parent.name == machine:
+            found = load_topology([str(path)])
+            for name, wanted in REAL[machine].items():
+                (route,) = ask(found, name).routes
+                assert (route.iommu, route.stream) == wanted, name
 
 
 def test_senders_of_an_alias_are_named_as_a_range() -> None:

@@ -84,7 +84,7 @@ def test_every_field_of_the_corpus_equals_iasl(need_tool: Callable[[str, str], s
 def test_tables_that_only_newer_versions_of_iasl_know_equal_it(
     need_tool: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    """Each field that iasl lists for a VIOT or RIMT has the same bytes; one that does not know them lists the header."""
+    """Each field that iasl lists for a VIOT or RIMT has the same bytes; an older one lists the header alone."""
     need_tool("iasl", "acpica-tools")
     paths = [path for path in tables("RIMT", "VIOT") if HANDMADE / "damaged" not in path.parents]
     for path, listing in listings([*paths, *corpus_files("VIOT")], tmp_path).items():
