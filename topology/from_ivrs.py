@@ -233,7 +233,7 @@ class _Reader:
             yield _Claim(first, last, None, entry.data_setting, rule, origin)
             return
         alias = entry.source_device_id
-        yield _Claim(alias, alias, None, entry.data_setting, rule, origin)
+        yield _Claim(alias, alias, None, entry.data_setting, f"{rule} target", origin)
         yield _Claim(first, last, alias, entry.data_setting, rule, origin)
 
     def add_special(self, unit: str, entry: SpecialEntry) -> Iterator[_Claim]:

@@ -23,12 +23,12 @@ class Sender:
 
 
 def senders(topology: Topology, iommu: str, stream: int) -> list[Sender]:
-    """Return everything that reaches an IOMMU with a given ID, known devices first."""
+    """Return everything that reaches an IOMMU with a given ID, each once, known devices first."""
     found = []
     for device in topology.devices.values():
-        for route in routes(topology, device):
-            if reaches(route, iommu, stream):
-                found.append(Sender(device.name, device, route))
+        route = next((route for route in routes(topology, device) if reaches(route, iommu, stream)), None)
+        if route is not None:  # of several ways that lead to one ID, the first
+            found.append(Sender(device.name, device, route))
     named = {sender.name for sender in found}
     for root, rid in _inverse(topology, iommu, stream):
         if root.segment is None:
