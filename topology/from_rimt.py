@@ -103,19 +103,33 @@ class _Reader:
         ends: dict[int, IdMapping] = {}
         self.roots.setdefault(node.segment, name)
         for mapping in node.mappings:
-            unit = self.units.get(mapping.destination_offset)
-            if unit is not None and unit.is_pcie and unit.pcie_segment == node.segment and _holds(mapping, unit):
-                where = self.table.origin(mapping)
-                self.report(
-                    "RIMT-SELF", "warning", where, "a mapping gives an IOMMU to that IOMMU itself",
-                    field="Source ID Base", found=f"a range with 0x{unit.pcie_bdf:04x} in it",
-                    expected="ranges without the unit's own ID",
-                    advice="the unit's own accesses are not translated (Linux waits for the unit before it starts it)",
-                )  # fmt: skip
-                self.builder.maps.append(IdMap(name, None, unit.pcie_bdf, 1, None, where, ITSELF))
+            self.look_for_self(name, node, mapping)
             self.note_neighbour(mapping, ends.get(mapping.source_base))
             self.add_map(name, mapping, pci=True)
             ends.setdefault(mapping.source_base + mapping.id_count, mapping)
+
+    def look_for_self(self, root: str, node: PcieRootComplex, mapping: IdMapping) -> None:
+        """Keep an IOMMU that is a function of the root complex out of a mapping to itself, and say that it is there."""
+        unit = self.units.get(mapping.destination_offset)
+        if unit is None or not unit.is_pcie or unit.pcie_segment != node.segment:
+            return
+        origin = self.table.origin(mapping)
+        behind = unit.pcie_bdf - mapping.source_base
+        if behind == mapping.id_count:
+            self.report(
+                "RIMT-COUNT-SELF", "warning", origin, "Linux takes the IOMMU itself into this mapping to it",
+                field="Number of IDs", found=str(mapping.id_count),
+                advice=f"the mapping ends before the unit's own ID, 0x{unit.pcie_bdf:04x}; Linux counts one ID more, "
+                "and waits for the unit before it starts it",
+            )  # fmt: skip
+        elif 0 <= behind < mapping.id_count:
+            self.report(
+                "RIMT-SELF", "warning", origin, "a mapping gives an IOMMU to that IOMMU itself",
+                field="Source ID Base", found=f"a range with 0x{unit.pcie_bdf:04x} in it",
+                expected="ranges without the unit's own ID",
+                advice="the unit's own accesses are not translated (Linux waits for the unit before it starts it)",
+            )  # fmt: skip
+            self.builder.maps.append(IdMap(root, None, unit.pcie_bdf, 1, None, origin, ITSELF))
 
     def note_neighbour(self, mapping: IdMapping, before: IdMapping | None) -> None:
         """Say when Linux takes the first ID of a mapping by the mapping that ends before it."""
@@ -179,11 +193,6 @@ class _Reader:
                 field="Number of IDs", found="0xffff", expected="0x10000 for all of them",
                 advice="requester ID 0xffff (ff:1f.7) has no IOMMU by this mapping; Linux gives it one all the same",
             )  # fmt: skip
-
-
-def _holds(mapping: IdMapping, unit: Iommu) -> bool:
-    """Tell whether a mapping holds a unit's own requester ID."""
-    return mapping.source_base <= unit.pcie_bdf < mapping.source_base + mapping.id_count
 
 
 def _required(mappings: tuple[IdMapping, ...]) -> Iterator[Property]:

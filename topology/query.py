@@ -141,7 +141,7 @@ def _sharers(
         names = tuple(dict.fromkeys(name for name, route in others if reaches(route, own.iommu, own.stream)))
         if names:
             shared.append((own.iommu, own.stream, names))
-    return tuple(shared)
+    return tuple(dict.fromkeys(shared))
 
 
 @dataclass(frozen=True, slots=True)

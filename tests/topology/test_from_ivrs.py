@@ -14,6 +14,7 @@ from iommuman.parsers.acpi.ivrs import Entry, Ivhd, Ivmd, Ivrs
 from iommuman.parsers.pci import PciTopology
 from iommuman.parsers.sources import Inputs
 from iommuman.topology import Route, Topology, assemble, load_topology, route_rid
+from iommuman.topology.draw.tree import draw_tree
 from iommuman.topology.query import ask, at_address
 from iommuman.topology.senders import senders
 
@@ -322,6 +323,15 @@ def test_senders_of_an_alias_are_named_as_a_range() -> None:
         "requester IDs 0xff00-0xffff of pci:0000",
     ]
     assert [one.name for one in senders(found, "amdvi@fd300000", 0x30)] == ["0000:02:01.0", "0000:00:06.0"]
+
+
+def test_one_id_that_a_device_sends_in_two_ways_is_told_once() -> None:
+    """Behind a bridge that an alias entry names, a function has one ID, by table and by bridge alike."""
+    found = load_topology([str(BOARDS / "q35-amd")])
+    answer = ask(found, "02:01.0")
+    assert [route.stream for route in answer.routes] == [0x30, 0x30]
+    assert answer.sharers == (("amdvi@fed80000", 0x30, ("0000:00:06.0", "0000:02:02.0")),)
+    assert "0000:02:01.0  ID 0x30, 1000:0012 SCSI controller" in draw_tree(found)
 
 
 def test_the_interrupt_window_is_never_translated() -> None:

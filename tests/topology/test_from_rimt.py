@@ -92,6 +92,7 @@ def test_where_linux_and_qemu_count_otherwise_is_said() -> None:
     assert [(one.rule, one.severity) for one in found.findings] == [
         ("RIMT-COUNT-LINUX", "note"),
         ("RIMT-COUNT-QEMU", "note"),
+        ("RIMT-COUNT-SELF", "warning"),
         ("RIMT-COUNT-OVERLAP", "warning"),
     ]
     assert by_rule(found) == {
@@ -104,6 +105,11 @@ def test_where_linux_and_qemu_count_otherwise_is_said() -> None:
             "RIMT.bin: RIMT+0xa4 (20 bytes): a mapping of all requester IDs but the last, as QEMU writes it: Number of "
             "IDs is 0xffff, expected 0x10000 for all of them (RIMT specification 1.0, ID mapping structure); requester "
             "ID 0xffff (ff:1f.7) has no IOMMU by this mapping; Linux gives it one all the same"
+        ),
+        "RIMT-COUNT-SELF": (
+            "RIMT.bin: RIMT+0xcc (20 bytes): Linux takes the IOMMU itself into this mapping to it: Number of IDs is 8 "
+            "(RIMT specification 1.0, ID mapping structure); the mapping ends before the unit's own ID, 0x0008; Linux "
+            "counts one ID more, and waits for the unit before it starts it"
         ),
         "RIMT-COUNT-OVERLAP": (
             "RIMT.bin: RIMT+0xf4 (20 bytes): Linux takes the first ID of this mapping by the mapping that ends before "
@@ -154,7 +160,9 @@ def test_a_unit_in_a_mapping_to_itself_is_named() -> None:
     root = found.roots["pci:0001"]
     assert route_root_rid(found, root, 8).reason == "it is an IOMMU itself, which does not translate its own accesses"
     assert route_root_rid(found, root, 7).iommu == PCIE
-    assert "RIMT-SELF" not in by_rule(built(mapped(3, 0, id_count=8)))
+    assert "RIMT-COUNT-SELF" not in by_rule(found)
+    assert {"RIMT-SELF", "RIMT-COUNT-SELF"}.isdisjoint(by_rule(built(mapped(3, 0, id_count=7))))
+    assert "RIMT-SELF" not in by_rule(built(changed(3, segment=2)))
 
 
 def test_a_second_root_complex_of_a_segment_is_named() -> None:

@@ -197,7 +197,12 @@ def test_linux_takes_one_id_more_than_a_rimt_counts() -> None:
         (1, 0x110),
     ]
     found = assemble(Inputs(tables=[parse_table(data, "RIMT.bin")])).findings
-    assert [finding.rule for finding in found] == ["RIMT-COUNT-LINUX", "RIMT-COUNT-QEMU", "RIMT-COUNT-OVERLAP"]
+    assert [finding.rule for finding in found] == [
+        "RIMT-COUNT-LINUX",
+        "RIMT-COUNT-QEMU",
+        "RIMT-COUNT-SELF",
+        "RIMT-COUNT-OVERLAP",
+    ]
 
 
 def tree_files() -> list[Path]:

@@ -216,7 +216,7 @@ def _ids(routes: list[Route]) -> str:
             text += f"-0x{route.stream + route.count - 1:x}"
         if route.ignored_bits:
             text += f" (but for the bits 0x{route.ignored_bits:x})"
-        if route.bridge:
+        if route.bridge and text not in found:
             text += f" (by bridge {route.bridge})"
         found[text] = None
     texts = list(found)
