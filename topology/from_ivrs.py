@@ -31,6 +31,9 @@ from .model import ITSELF, Device, Fact, IdMap, Iommu, Property, ReservedRegion,
 
 CLAUSE = "AMD 48882 §5.2.2"
 LAST_ID = 0xFFFF
+MOST_RANGES = 1024
+"""Memory blocks for ranges of devices of which the aliases are looked for; machines have a few."""
+
 SMALL, LARGE = 0x4000, 0x80000
 """Bytes of a unit's registers without and with performance counters."""
 
@@ -52,6 +55,15 @@ class _Claim(NamedTuple):
     origin: Origin
 
 
+class _Alias(NamedTuple):
+    """IDs, the first and the last, that arrive at a unit with one other."""
+
+    first: int
+    last: int
+    target: str
+    output: int
+
+
 def add_ivrs(builder: TopologyBuilder, table: Table, body: Ivrs) -> None:
     """Add what the table says. PCI topologies have been added before: settings of ranges are noted at what is known."""
     _Reader(builder, table, body).run()
@@ -67,6 +79,8 @@ class _Reader:
         self.names: dict[tuple[int, int], str] = {}
         self.claims: dict[tuple[int, int], list[_Claim]] = {}
         self.named: set[str] = set()
+        self.aliases: dict[int, list[_Alias]] = {}
+        self.ranges = 0
 
     def run(self) -> None:
         self.add_facts()
@@ -298,13 +312,13 @@ class _Reader:
             self.builder.maps.append(IdMap(root, None, unit.device_id, 1, None, origin, ITSELF))
         claims = [(self.names[key], one) for key in self.claims if key[0] == segment for one in self.claims[key]]
         claims.reverse()  # the later one counts
-        self.add_aliases(root, claims, len(units))
+        self.add_aliases(segment, root, claims, len(units))
         for unit_name, one in dict.fromkeys(claims):
             if one.alias is None:
                 length = one.last - one.first + 1
                 self.builder.maps.append(IdMap(root, unit_name, one.first, length, one.first, one.origin, one.rule))
 
-    def add_aliases(self, root: str, claims: list[tuple[str, _Claim]], units: int) -> None:
+    def add_aliases(self, segment: int, root: str, claims: list[tuple[str, _Claim]], units: int) -> None:
         """Add the maps of aliases: Linux keeps an ID's alias, whichever unit and entry claim the ID after that."""
         aliases = [one for one in claims if one[1].alias is not None]
         by_alias = _painted(aliases)
@@ -312,8 +326,10 @@ class _Reader:
         runs = groupby(
             enumerate(sorted(by_alias)), lambda pair: (pair[1] - pair[0], by_alias[pair[1]], owners[pair[1]][0])
         )
+        made = self.aliases.setdefault(segment, [])
         for (_, (_, one), owner), run in runs:
             ids = [rid for _, rid in run]
+            made.append(_Alias(ids[0], ids[-1], owner, one.alias or 0))
             self.builder.maps.append(
                 IdMap(root, owner, ids[0], len(ids), one.alias, one.origin, one.rule, merges=len(ids) > 1)
             )
@@ -352,10 +368,9 @@ class _Reader:
             return
         access = {0: "none", 2: "read", 4: "write", 6: "read and write"}[block.flags & 6]
         properties: tuple[Property, ...] = (("exclusion range", True),) if exclusion else (("access", access),)
-        first, last = self.concerned(block)
         devices: tuple[str, ...] = ()
         if block.type == words.IVMD_ONE:
-            devices = (self.function(block.segment, first, origin),)
+            devices = (self.function(block.segment, block.device_id, origin),)
         self.builder.reserved.append(
             ReservedRegion(
                 "ivmd",
@@ -364,29 +379,45 @@ class _Reader:
                 origin,
                 "avoid" if exclusion else "direct",
                 devices=devices,
-                streams=() if devices else tuple(self.streams(block.segment, first, last)),
+                streams=() if devices else tuple(self.streams(block)),
                 properties=properties,
             )
         )
 
     def concerned(self, block: Ivmd) -> tuple[int, int]:
-        """Return the first and last ID that a memory block is for."""
+        """Return the first and last ID that a memory block for more than one device is for."""
         if block.type == words.IVMD_ALL:
             return 0, LAST_ID
-        return block.device_id, block.device_id if block.type == words.IVMD_ONE else block.auxiliary_data
+        return block.device_id, block.auxiliary_data
 
-    def streams(self, segment: int, first: int, last: int) -> Iterator[StreamRange]:
-        """Iterate over the IDs at the units of a segment that requester IDs arrive with."""
+    def streams(self, block: Ivmd) -> Iterator[StreamRange]:
+        """Iterate over the IDs at the units of a segment that the requester IDs of a block arrive with."""
+        first, last = self.concerned(block)
         if last < first:
             return
-        for key, claims in self.claims.items():
-            if key[0] != segment:
-                continue
-            yield StreamRange(self.names[key], first, last - first + 1)
-            aliases = {one.alias for one in claims if one.alias is not None and one.first <= last and first <= one.last}
-            for alias in sorted(aliases):
-                if not first <= alias <= last:
-                    yield StreamRange(self.names[key], alias, 1)
+        for key, name in self.names.items():
+            if key[0] == block.segment:
+                yield StreamRange(name, first, last - first + 1)
+        if block.type != words.IVMD_RANGE:
+            return
+        self.ranges += 1
+        if self.ranges > MOST_RANGES:
+            if self.ranges == MOST_RANGES + 1:
+                self.report(
+                    "IVRS-MEMORY-MANY", "warning", self.table.origin(block),
+                    "there are more memory blocks for ranges than a machine has", found=f"more than {MOST_RANGES}",
+                    advice="of this one and those after it, the aliases of their devices are not looked for",
+                )  # fmt: skip
+            return
+        found = {(one.target, one.output) for one in self.aliases.get(block.segment, ()) if _overlap(one, first, last)}
+        for target, alias in sorted(found):
+            if not first <= alias <= last:
+                yield StreamRange(target, alias, 1)
+
+
+def _overlap(one: _Alias, first: int, last: int) -> bool:
+    """Tell whether any of the IDs of an alias is in a range."""
+    return one.first <= last and first <= one.last
 
 
 def _register_bytes(unit: Unit) -> int:

@@ -315,6 +315,24 @@ def test_real_tables_resolve_as_worked_out_by_hand(machine: str) -> None:
                 assert (route.iommu, route.stream) == wanted, name
 
 
+def test_memory_of_a_range_is_for_the_aliases_of_its_devices() -> None:
+    """A region for ff:00.0 to ff:01.7 is for the ID that these arrive with, and a region for all is for all IDs."""
+    found = built(table("ivrs-aliases"))
+    assert [(one.base, one.length) for one in found.reserved[1].streams] == [(0xFF00, 0x10), (0xA5, 1)]
+    whole = built(changed(table("ivrs-aliases"), 2, type=0x20))
+    assert [(one.base, one.length) for one in whole.reserved[1].streams] == [(0, 0x10000)]
+
+
+def test_of_memory_blocks_without_number_the_aliases_are_not_looked_for() -> None:
+    """After 1024 blocks for ranges one warning says so; the blocks are there all the same."""
+    whole = table("ivrs-aliases")
+    assert isinstance(whole.body, Ivrs)
+    blocks = (*whole.body.blocks[:2], *[whole.body.blocks[2]] * 1026)
+    found = built(replace(whole, body=replace(whole.body, blocks=blocks)))
+    assert rules(found) == ["IVRS-MEMORY-MANY"]
+    assert [len(one.streams) for one in found.reserved] == [0, *[2] * 1024, 1, 1]
+
+
 def test_senders_of_an_alias_are_named_as_a_range() -> None:
     """Who sends an ID that a whole range becomes is answered with the range."""
     found = built(table("ivrs-aliases"))
