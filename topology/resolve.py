@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..base import Origin, format_pci_address, format_rid, parse_pci_address
 from .aliases import OWN, Requester, requesters
-from .model import Carries, Device, IdMap, PciRoot
+from .model import ITSELF, Carries, Device, IdMap, PciRoot
 from .topology import Topology
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def apply(one: IdMap, number: int | None) -> int | None:
     """Return what an ID becomes by a map that holds it."""
     if one.output is None:
         return None
-    return one.output if one.single or number is None else one.output + (number & one.mask) - one.base
+    return one.output if one.single or one.merges or number is None else one.output + (number & one.mask) - one.base
 
 
 def _physical_rid(function: PciFunction) -> int | None:
@@ -200,10 +200,10 @@ def _root_route(
     rid = requester.rid
     found = None
     for root in roots:
-        found = match(topology.maps_for(root.name, rid), rid, "dma")
+        found = _root_match(topology, root, rid)
         if physical is not None and (found is None or found.fallback):
             # VT-d scopes name physical functions only; their virtual functions follow them.
-            found = match(topology.maps_for(root.name, physical), physical, "dma")
+            found = _root_match(topology, root, physical)
         if found is not None:
             name = root.name
             break
@@ -214,6 +214,19 @@ def _root_route(
         return Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi, reason=reason)
     begun = Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi)
     return _finish(topology, begun, name, found)
+
+
+def _root_match(topology: Topology, root: PciRoot, rid: int) -> IdMap | None:
+    """Return the map of a root that takes a requester ID.
+
+    A map straight to an MSI controller names no IOMMU, and leaves the ID to other maps: Linux asks a VIOT for what the
+    IORT sends to an ITS only (`acpi_iommu_configure_id`).
+    """
+    maps = topology.maps_for(root.name, rid)
+    found = match(maps, rid, "dma")
+    if found is not None and found.target in topology.msi_controllers:
+        found = match([one for one in maps if one.target not in topology.msi_controllers], rid, "dma") or found
+    return found
 
 
 def _component_route(topology: Topology, device: Device, first: IdMap) -> Route:
@@ -291,6 +304,8 @@ def _open_scopes(topology: Topology, segment: int, rid: int) -> str:
 
 def _why_none(topology: Topology, rid: int, found: IdMap | None, roots: list[PciRoot]) -> str:
     """Say why a requester ID has no IOMMU."""
+    if found is not None and found.rule == ITSELF:
+        return "it is an IOMMU itself, which does not translate its own accesses"
     if found is not None:
         return "the map that takes its ID leads to no unit"
     if roots:
