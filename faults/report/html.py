@@ -123,13 +123,12 @@ def _head(summary: Summary, title: str) -> str:
         sources = f"{'more than ' if summary.sources.others else ''}{some(len(summary.sources), 'source')}"
         units = f"{'more than ' if summary.units.others else ''}{some(len(summary.units), 'unit')}"
         parts.append(
-            f"<p><b>{some(summary.accesses, 'faulting access', 'faulting accesses')}</b> in "
-            f"{some(summary.records, 'record')}, {sources}, {units}</p>"
+            f"<p><b>{some(summary.accesses, 'fault')}</b> in {some(summary.records, 'record')}, {sources}, {units}</p>"
         )
     for one in summary.seen:
         parts.append(f'<p class="dim">{when(one)} ({clock_words(one.clock)})</p>')
     if summary.untimed:
-        parts.append(f'<p class="dim">{some(summary.untimed, "access", "accesses")} without a time</p>')
+        parts.append(f'<p class="dim">{some(summary.untimed, "fault")} without a time</p>')
     if summary.lost:
         rows = [
             ((f"{one.notices:,}", one.notices), (f"≥ {one.at_least:,}" if one.at_least else "not told", one.at_least),
@@ -272,7 +271,7 @@ def _tables(summary: Summary) -> list[str]:
 
 
 def _table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], whole: int, others: int = 0) -> str:
-    """Return a table, and below it what is not in it: rows left out, and accesses not counted by row."""
+    """Return a table, and below it what is not in it: rows left out, and faults not counted by row."""
     if not rows:
         return ""
     heads = "".join(f'<th class="{kind}">{name}</th>' if kind else f"<th>{name}</th>" for name, kind in columns)
@@ -281,7 +280,7 @@ def _table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
         for row in rows
     )
     notes = [f"{whole - len(rows):,} more" if whole > len(rows) else ""]
-    notes.append(f"{others:,} accesses of these and others are not told apart" if others else "")
+    notes.append(f"{others:,} faults of these and others are not told apart" if others else "")
     note = "; ".join(one for one in notes if one)
     return (
         (f"<h2>{title}</h2>" if title else "")

@@ -99,7 +99,7 @@ def test_the_page_on_a_session() -> None:
     page = check(text)
     for words in (
         "Board 7",
-        "20 faulting accesses in 17 records, 4 sources, 2 units",
+        "20 faults in 17 records, 4 sources, 2 units",
         "2026-11-21 01:35:52.891 to 2026-11-21 01:35:57.891, 5 s (UTC)",
         "At least 40 more faults were lost",
         "New since the baseline",
@@ -159,7 +159,7 @@ def test_faults_without_time_or_address_need_no_pictures() -> None:
     """What is not known is not drawn."""
     page = check(draw_html(summarise([fault(address=None)])))
     assert "svg" not in page.tags
-    assert "1 access without a time" in page.text
+    assert "1 fault without a time" in page.text
 
 
 def test_names_from_input_stay_text() -> None:
@@ -182,7 +182,7 @@ def test_what_has_no_room_is_counted() -> None:
     summary_news = new_since(summary, summarise([fault()], limits=Limits(rows=1)))
     page = check(draw_html(summary, summary_news))
     assert "more than 60 sources" in page.text
-    assert f"{60 - TOP} more; 10 accesses of these and others are not told apart" in page.text
+    assert f"{60 - TOP} more; 10 faults of these and others are not told apart" in page.text
     assert f"{60 - MAX_AREAS} areas with fewer faults not shown" in page.text
     doubtful = new_since(summary, summarise([fault(identifier=1), fault(identifier=2)], limits=Limits(rows=1)))
     assert "some may not be new" in draw_html(summary, doubtful)
