@@ -209,3 +209,26 @@ def test_columns_are_sorted_by_their_numbers() -> None:
     assert f'<td class="m" data-v="{0x7D000010 + 1}">0x7d000010</td>' in text
     assert '<td class="m" data-v="0"></td>' in text
     assert '<td class="n" data-v="2">66.7 %</td>' in text
+
+
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        ((1,), "4 KiB, 1 fault"),
+        ((0, 0xFFF), "16 MiB, 2 faults"),
+        ((0, 0x101), "1.008 MiB, 2 faults"),
+        ((0, 0x1001, 0x2002), "32.01 MiB, 3 faults"),
+    ],
+)
+def test_the_size_of_a_strip_is_rounded(pages: tuple[int, ...], words: str) -> None:
+    """A strip says how much memory it shows in four figures."""
+    assert words in draw_html(summarise([fault(address=page << 12) for page in pages]))
+
+
+def test_a_page_at_the_end_of_a_strip_stays_inside() -> None:
+    """A page that would be narrower than can be seen is drawn two wide, and not beyond the end of its strip."""
+    builder = TopologyBuilder()
+    builder.reserved.append(ReservedRegion("rmrr", 0, 5 << 40, Origin(""), "direct"))
+    text = draw_html(summarise([fault(address=(5 << 40) - 1)], Topology(builder)))
+    assert '<rect class="heat" x="954.0" width="2.0"' in text
+    assert "5 TiB, 1 fault" in text
