@@ -9,8 +9,9 @@ from iommuman.base import Origin
 from iommuman.parsers.smmu_config import Configuration, parse_configuration
 from iommuman.topology import Device, IdMap, Iommu, PciRoot, Topology, routes
 from iommuman.topology.builder import TopologyBuilder
+from iommuman.topology.diff.values import Ways
 from iommuman.topology.merge import merge
-from iommuman.topology.segment import intervals
+from iommuman.topology.spaces import segment_ways
 
 HERE = Origin("board")
 
@@ -55,11 +56,7 @@ def meaning(topology: Topology) -> tuple[Any, ...]:
         for unit in topology.iommus.values()
     }
     segments = {root.segment for root in topology.roots.values()} - {None}
-    ranges = {
-        segment: [(one.first, one.last, one.iommu, one.stream, one.step, one.unsure) for one in found]
-        for segment in segments
-        if (found := intervals(topology, segment or 0)) is not None
-    }
+    ranges = {segment: Ways(segment_ways(topology, segment or 0)[0]) for segment in segments}
     reserved = {
         (one.start, one.length, one.meaning, name) for one in topology.reserved for name in (*one.devices, *one.streams)
     }
