@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from iommuman.parsers.sources import read_sources
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, check, dmar_regions, dmar_scopes
 from iommuman.topology.check import dmar as units
 
@@ -256,7 +255,7 @@ def serious(path: str) -> list[tuple[str, str]]:
     """Return rule and severity of what these rules find in a folder, without notes."""
     inputs = read_sources([path])
     names = {rule.id for rule in EVERY}
-    found = check(Board(inputs, assemble(inputs)), names.__contains__)
+    found = check(Board.of(inputs), names.__contains__)
     return [(one.rule, one.severity) for one in found if one.severity != "note"]
 
 

@@ -13,20 +13,23 @@ import pytest
 from iommuman.base import IommumanError, Origin
 from iommuman.parsers import board_module, memory_map, sources
 from iommuman.parsers.acpi import Table, build_table, parse_table
+from iommuman.parsers.acpi.madt.reader import MADT_ENTRIES
+from iommuman.parsers.acpi.srat.reader import SRAT_ENTRIES
 from iommuman.parsers.devicetree import Node, read_devicetree
 from iommuman.parsers.pci import sysfs
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, NamedSpec, Use, files
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import (
     RULES,
     Board,
     check,
+    machine_names,
     reading,
     reading_config,
     reading_devicetree,
     reading_dmar,
     reading_iort,
+    reading_machine,
     reading_memory,
 )
 from iommuman.topology.load import load_inputs
@@ -40,6 +43,7 @@ from tests.parsers.pci.test_sysfs import space, tree
 
 from . import iorts
 from .boards import ALL, ENDPOINT, HIERARCHY, NAMED, andd, dmar, drhd, rhsa, rmrr, scope, sidp
+from .boards import table as other
 from .iorts import DEVICE, ITS, RMR, SMMU, SMMU2, SOUND, changed, sound
 from .test_devicetree import V2, host, master, smmu
 from .test_mcfg import G, windows
@@ -51,6 +55,7 @@ READING = (
     *reading.RULES,
     *reading_dmar.RULES,
     *reading_iort.RULES,
+    *reading_machine.RULES,
     *reading_memory.RULES,
     *reading_devicetree.RULES,
     *reading_config.RULES,
@@ -63,7 +68,7 @@ def told(*paths: Path, config: Sequence[Path] = (), module: str = "", keep: bool
         inputs = load_inputs([str(path) for path in paths], [str(path) for path in config], board_module=module)
     except IommumanError as error:
         return {error.finding.rule}
-    return {finding.rule for finding in check(Board(inputs, assemble(inputs, keep=keep)))}
+    return {finding.rule for finding in check(Board.of(inputs, keep=keep))}
 
 
 def file(*contents: bytes) -> Tell:
@@ -86,6 +91,11 @@ def table(made: Table, *others: bytes) -> Tell:
 def iort(*places: tuple[int, int, int]) -> Tell:
     """Return what is told of the sound IORT with these numbers written over it."""
     return table(sound(*places))
+
+
+def entries(signature: str, fixed: int, more: bytes) -> Tell:
+    """Return what is told of a table whose fixed part is zero, with these bytes after it, beside a sound table."""
+    return file(build_table(other(signature, bytes(fixed) + more)), build_table(SOUND))
 
 
 def dt(*children: Node) -> Tell:
@@ -226,7 +236,7 @@ def used(*ids: int) -> Tell:
 
     def tell(_: Path) -> set[str]:
         inputs = Inputs(tables=[SOUND], configurations=[Configuration("made", devices=(entry,))])
-        return {finding.rule for finding in check(Board(inputs, assemble(inputs)))}
+        return {finding.rule for finding in check(Board.of(inputs))}
 
     return tell
 
@@ -398,6 +408,11 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         dt(smmu(), master("usb@0", 1, 7)),
     ),
     "DT-IOMMU-ADDRESSES": (reserved(7), reserved(5)),
+    "MADT-ENTRY-LENGTH": (entries("APIC", 8, b"\x01\x01"), entries("APIC", 8, b"\xff\x02")),
+    "MADT-ENTRY-END": (entries("APIC", 8, b"\xff\x03"), entries("APIC", 8, b"\xff\x02")),
+    "HPET-LENGTH": (entries("HPET", 20, b"\0"), entries("HPET", 20, b"")),
+    "SRAT-ENTRY-LENGTH": (entries("SRAT", 12, b"\x01\x01"), entries("SRAT", 12, b"\xff\x02")),
+    "SRAT-ENTRY-END": (entries("SRAT", 12, b"\xff\x03"), entries("SRAT", 12, b"\xff\x02")),
     "MEMORY-RANGE": (memory(IOMEM.replace(b"2000-", b"4000-")), memory(IOMEM)),
     "MEMORY-MANY": (
         limited(memory_map, "MAX_RANGES", memory(IOMEM), 1),
@@ -479,9 +494,25 @@ def test_every_rule_of_the_readers_has_its_cases_and_is_looked_at_by_them() -> N
 
 
 IDENTIFIER = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
-NO_RULES = re.compile("TOPOLOGY-NAME|UTF-8|LATIN-1|HPET-.*|NAMESPACE-.*")
-"""A question to a topology that it cannot answer is wrong usage, and no fault of a source. What is wrong with tables
-that others are held against is not said by `check`: rules about them say that they cannot look."""
+NO_RULES = re.compile("TOPOLOGY-NAME|UTF-8|LATIN-1")
+"""A question to a topology that it cannot answer is wrong usage, and no fault of a source."""
+
+
+ENTRY_TABLES = ("MADT", "SRAT")
+"""What stands before the names of rules that tables of entries have in common."""
+
+
+def said_by(argument: ast.expr) -> list[str]:
+    """Return the strings that an argument can be: a constant, or one with a table's name before it."""
+    match argument:
+        case ast.Constant(value=str(word)):
+            return [word]
+        case ast.JoinedStr(
+            values=[ast.FormattedValue(value=ast.Attribute(attr="rule")), ast.Constant(value=str(rest))]
+        ):
+            return [f"{name}{rest}" for name in ENTRY_TABLES]
+        case _:
+            return []
 
 
 def emitted() -> Iterator[tuple[str, str | None]]:
@@ -495,7 +526,7 @@ def emitted() -> Iterator[tuple[str, str | None]]:
                 if isinstance(name, ast.Constant) and isinstance(name.value, str) and IDENTIFIER.fullmatch(name.value):
                     yield name.value, None
             for call in (one for one in ast.walk(module_tree) if isinstance(one, ast.Call)):
-                words = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                words = [word for one in call.args for word in said_by(one)]
                 severity = next((word for word in words if word in ("error", "warning", "note")), None)
                 yield from (
                     (word, severity) for word in words if IDENTIFIER.fullmatch(word) and not NO_RULES.fullmatch(word)
@@ -505,7 +536,8 @@ def emitted() -> Iterator[tuple[str, str | None]]:
 def test_every_rule_that_a_reader_names_has_its_words() -> None:
     """Each identifier that a reader gives a finding is a rule, and each rule without a function of its own is given."""
     found = {rule for rule, _ in emitted()}
-    assert found | {"CHECK-MORE"} == {rule.id for rule in RULES if rule.look is None}
+    assert {MADT_ENTRIES.rule, SRAT_ENTRIES.rule} == set(ENTRY_TABLES)
+    assert found | {"CHECK-MORE"} == {rule.id for rule in (*READING, *machine_names.UNREAD)}
 
 
 def test_the_severity_of_a_rule_is_one_that_its_findings_have() -> None:
