@@ -120,7 +120,9 @@ class _Writer:
             self.add_device(device, ranged)
         for region in self.topology.reserved:
             self.add_region(region)
-        devices = tuple(self.finished(name, entry) for name, entry in self.entries.items())
+        for name in dict.fromkeys(name for grant in self.topology.grants for name in grant.devices):
+            self.add_holder(name)
+        devices = tuple(record for name, entry in self.entries.items() for record in self.finished(name, entry))
         allows = tuple(
             Allow(one.name, one.start, one.length, one.read, one.write, one.origin) for one in self.topology.grants
         )
@@ -129,14 +131,12 @@ class _Writer:
         configuration = Configuration("", types, tuple(units), devices, allows)
         return Suggestion(configuration, self.comments, self.remarks)
 
-    def finished(self, name: str, entry: _Entry) -> DeviceEntry:
-        """Return the record of a device, with its comment: its name, and where the board says so."""
-        sets = [one.name for one in self.topology.grants if name in one.devices]
-        record = DeviceEntry(
-            entry.spec, entry.origin, sets[-1] if sets else "", tuple(entry.uses), tuple(entry.reserved)
-        )
+    def finished(self, name: str, entry: _Entry) -> list[DeviceEntry]:
+        """Return the records of a device, one for each of its sets; the first has all else, and a comment."""
+        sets = list(dict.fromkeys(one.name for one in self.topology.grants if name in one.devices))
+        record = DeviceEntry(entry.spec, entry.origin, next(iter(sets), ""), tuple(entry.uses), tuple(entry.reserved))
         self.comments[record] = printable(str(entry.origin))
-        return record
+        return [record, *(DeviceEntry(entry.spec, entry.origin, one) for one in sets[1:])]
 
     def add_unit(self, unit: Iommu) -> None:
         """Add a unit when a configuration can say it."""
@@ -300,6 +300,15 @@ class _Writer:
         unknown = [f"{one.iommu} ID 0x{one.base:x}" for one in region.streams if not self.is_sent(one.iommu, one.base)]
         if rest or unknown or not concerned:
             self.remarks.append(f"{place}: {' '.join((*rest, *unknown)) or 'no device'} cannot be named")
+
+    def add_holder(self, name: str) -> None:
+        """Add a device that has a set, if nothing else is said of it."""
+        device = self.topology.devices[name]
+        spec = _spec(device)
+        if spec is not None:
+            self.entries.setdefault(name, _Entry(spec, device.origin))
+        else:
+            self.remarks.append(f"memory that {name} is granted ({device.origin}): a configuration has no name for it")
 
     def is_sent(self, iommu: str, stream: int) -> bool:
         """Tell whether a known device sends an ID."""

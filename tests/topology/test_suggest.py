@@ -262,6 +262,20 @@ def test_reserved_memory_and_grants() -> None:
     assert [one.name for one in found.configuration.allows] == ["buf"]
 
 
+def test_each_set_of_a_device_is_said() -> None:
+    """Two sets are two lines; a device of which nothing else is said is named for its set, or remarked upon."""
+    board = "smmu smmuv3 unit s 0x1000 device dt:/a x use s 5 device dt:/a y device dt:/b y device pci:0:1.0 x\n"
+    builder = TopologyBuilder()
+    for device in (Device("dt:/a", "dt", HERE), Device("dt:/b", "dt", HERE), Device("ioapic:1", "ioapic", HERE)):
+        builder.device(device)
+    merge(builder, parse_configuration(board + "allow x 0x5000,4K allow y 0x6000,4K allow y 0x8000,4K"))
+    builder.grants.append(Grant("y", 0x9000, 0x1000, True, True, ("ioapic:1",), HERE))  # noqa: FBT003
+    found = suggest(Topology(builder))
+    lines = [line for line in suggestion_text(found).splitlines() if line.startswith("device")]
+    assert lines == ["device dt:/a x", "device dt:/a y", "device pci:0:1.0 x", "device dt:/b y"]
+    assert found.remarks == ["memory that ioapic:1 is granted (board): a configuration has no name for it"]
+
+
 def test_nothing_is_said_of_nothing() -> None:
     """A board without IOMMUs has an empty configuration."""
     assert suggestion_text(suggest(Topology(TopologyBuilder()))) == ""

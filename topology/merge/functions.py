@@ -109,12 +109,12 @@ def _use(work: Work, entry: DeviceEntry, spec: PciSpec) -> Wanted | None:
     found = wanted_uses(work, entry.uses, pci=True)
     if len(found) > 1:
         advice = "the last is taken; name functions one by one for more"
-        work.report("CONFIG-RANGE", "warning", found[0].origin, "a range of functions has one unit", advice=advice)
+        work.report("CONFIG-RANGE-USE", "warning", found[0].origin, "a range of functions has one unit", advice=advice)
     use = found[-1] if found else None
     length = spec.last - spec.first + 1
     if use is not None and use.length not in (1, length):
         work.report(
-            "CONFIG-RANGE", "error", use.origin, "the numbers of IDs and functions differ", found=str(use.length),
+            "CONFIG-RANGE-USE", "error", use.origin, "the numbers of IDs and functions differ", found=str(use.length),
             expected=f"{length}, or one ID for all", advice="it is left out",
         )  # fmt: skip
         return None

@@ -28,6 +28,17 @@ class Wanted(NamedTuple):
     origin: Origin
 
 
+def wanted_use(work: Work, use: Use) -> Wanted:
+    """Return a use with the name that its unit has in the topology, whether or not there is such a unit."""
+    return Wanted(work.units.get(use.unit, use.unit), use.first, use.count, use.ignored_bits, use.origin)
+
+
+def takes(work: Work, use: Wanted) -> bool:
+    """Tell whether a unit is there, and has an ID for what it knows by IDs, and none for what it knows without."""
+    kind = work.kinds.get(use.unit)
+    return kind is not None and (use.first is None) == (kind in BY_RID)
+
+
 def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
     """Return the uses that can be, and report those that cannot: no such unit, or an ID that is missing or too much.
 
@@ -38,8 +49,8 @@ def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
     """
     found = []
     for use in uses:
-        unit = work.units.get(use.unit, use.unit)
-        kind = work.kinds.get(unit)
+        wanted = wanted_use(work, use)
+        kind = work.kinds.get(wanted.unit)
         if kind is None:
             advice = work.near(use.unit, work.units, work.kinds)
             text = f"no unit is called {use.unit!r}"
@@ -58,7 +69,7 @@ def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
             text = f"{use.unit} needs the ID under which it knows the device"
             work.report("CONFIG-USE-ID", "error", use.origin, text, advice="write the ID; it is left out")
             continue
-        found.append(Wanted(unit, use.first, use.count, use.ignored_bits, use.origin))
+        found.append(wanted)
     return found
 
 

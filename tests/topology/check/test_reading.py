@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from iommuman.base import IommumanError, Origin
+from iommuman.cli.config import _replace
 from iommuman.parsers import board_module, memory_map, sources
 from iommuman.parsers.acpi import Table, build_table, parse_table
 from iommuman.parsers.acpi.madt.reader import MADT_ENTRIES
@@ -212,6 +213,12 @@ def module(text: str | bytes, name: str = "") -> Tell:
         return told(module=str(folder / (name or "board.toml")))
 
     return tell
+
+
+def user_file(folder: Path) -> Path:
+    """Return the folder, with an empty configuration in it."""
+    (folder / "user.smmu").touch()
+    return folder
 
 
 class EntryPoint:
@@ -425,6 +432,10 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         limited(files, "MAX_FILE", config(UNIT), len(UNIT) - 1),
         limited(files, "MAX_FILE", config(UNIT), len(UNIT)),
     ),
+    "CONFIG-WRITE": (
+        lambda folder: refused(lambda: _replace(str(folder / "absent"), ""))(folder),
+        lambda folder: refused(lambda: _replace(str(folder / "user.smmu"), ""))(user_file(folder)),
+    ),
     "CONFIG-MORE": (config("smmu x\n" * 1001), config("smmu x\n" * 1000)),
     "CONFIG-INCLUDE": (config("@absent"), config("# @absent\n" + UNIT)),
     "CONFIG-OPTION": (config("foregroundd"), config("foreground")),
@@ -451,6 +462,10 @@ CASES: dict[str, tuple[Tell, Tell]] = {
     "CONFIG-NOT-PCI": (
         config("smmu vtd unit v 0x1000 device mem:5000 use v", dmar(drhd(0x1000, flags=ALL))),
         config("smmu vtd unit v 0x1000 device pci:0:2.0 use v", dmar(drhd(0x1000, flags=ALL))),
+    ),
+    "CONFIG-RANGE-USE": (
+        config(UNIT + "device pci:0:0.0-0:0.7 use s 0-6"),
+        config(UNIT + "device pci:0:0.0-0:0.7 use s 0-7"),
     ),
     "CONFIG-REQUIRE": (
         config("smmu vtd require unit v 0x1000", SOUND),
@@ -517,20 +532,20 @@ def said_by(argument: ast.expr) -> list[str]:
 
 def emitted() -> Iterator[tuple[str, str | None]]:
     """Yield what the readers give as the rule of a finding, and the severity if it stands beside it."""
-    for folder in ("base", "parsers", "topology"):
-        for path in (REPOSITORY / folder).rglob("*.py"):
-            if "check" in path.relative_to(REPOSITORY).parts:
-                continue
-            module_tree = ast.parse(path.read_text())
-            for name in (one.value for one in module_tree.body if isinstance(one, ast.Assign)):
-                if isinstance(name, ast.Constant) and isinstance(name.value, str) and IDENTIFIER.fullmatch(name.value):
-                    yield name.value, None
-            for call in (one for one in ast.walk(module_tree) if isinstance(one, ast.Call)):
-                words = [word for one in call.args for word in said_by(one)]
-                severity = next((word for word in words if word in ("error", "warning", "note")), None)
-                yield from (
-                    (word, severity) for word in words if IDENTIFIER.fullmatch(word) and not NO_RULES.fullmatch(word)
-                )
+    paths = [path for folder in ("base", "parsers", "topology") for path in (REPOSITORY / folder).rglob("*.py")]
+    for path in (*paths, REPOSITORY / "cli" / "config.py"):
+        if "check" in path.relative_to(REPOSITORY).parts:
+            continue
+        module_tree = ast.parse(path.read_text())
+        for name in (one.value for one in module_tree.body if isinstance(one, ast.Assign)):
+            if isinstance(name, ast.Constant) and isinstance(name.value, str) and IDENTIFIER.fullmatch(name.value):
+                yield name.value, None
+        for call in (one for one in ast.walk(module_tree) if isinstance(one, ast.Call)):
+            words = [word for one in call.args for word in said_by(one)]
+            severity = next((word for word in words if word in ("error", "warning", "note")), None)
+            yield from (
+                (word, severity) for word in words if IDENTIFIER.fullmatch(word) and not NO_RULES.fullmatch(word)
+            )
 
 
 def test_every_rule_that_a_reader_names_has_its_words() -> None:
@@ -549,3 +564,10 @@ def test_the_severity_of_a_rule_is_one_that_its_findings_have() -> None:
             gravest[name] = max(gravest.get(name, "note"), severity, key=order.index)
     words = {rule.id: rule.severity for rule in RULES}
     assert {name: severity for name, severity in gravest.items() if words[name] != severity} == {}
+
+
+def test_the_rules_of_configurations_are_those_that_the_documents_name() -> None:
+    """Each identifier that begins with CONFIG is in a table or list of a document, and is a rule."""
+    pages = [(REPOSITORY / "docs" / name).read_text() for name in ("smmu-config.md", "configuration.md")]
+    named = {word for page in pages for word in re.findall(r"`(CONFIG-[A-Z-]+)`", page)}
+    assert named == {rule.id for rule in RULES if rule.id.startswith("CONFIG-")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from iommuman.base import Origin
 from iommuman.parsers.pci import PciFunction, PciTopology, parse_pci
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, MmioSpec, NamedSpec, PciSpec, Use
@@ -11,7 +13,7 @@ from iommuman.topology.from_pci import add_pci
 
 from tests.conftest import BOARDS, HANDMADE
 
-from .boards import HERE, found_ids, merged, said, smmu_board, vtd_board
+from .boards import HERE, configuration, found_ids, merged, said, smmu_board, vtd_board
 
 IGD = "smmu vtd\nunit igd 0xfed90000\nunit rest 0xfed91000\n"
 
@@ -278,3 +280,24 @@ def test_many_names_that_are_not_there_take_no_time_to_compare() -> None:
     sentences = [one for _, _, one in said(merged(smmu_board, text))]
     assert sentences[0].endswith("; did you mean acpi:\\_SB.DEV?")
     assert sentences[24].endswith("; it is added")
+
+
+def test_a_use_that_cannot_be_is_told_also_of_a_function_that_no_source_lists() -> None:
+    """A unit that needs an ID and gets none, and one that takes none and gets what the board has anyway."""
+    text = "smmu smmuv3 unit s 0x2b400000\n"
+    use = (Use("s", HERE),)
+    found = merged(
+        smmu_board, replace(configuration(text), devices=(DeviceEntry(PciSpec(0, 0x28, 0x28), HERE, "", use),))
+    )
+    assert said(found) == [
+        (
+            "CONFIG-USE-ID",
+            "error",
+            "board: s needs the ID under which it knows the device; write the ID; it is left out",
+        )
+    ]
+    use = (Use("v", HERE, 0x28),)
+    config = replace(
+        configuration("smmu vtd unit v 0xfed91000"), devices=(DeviceEntry(PciSpec(0, 0x28, 0x28), HERE, "", use),)
+    )
+    assert [(rule, severity) for rule, severity, _ in said(merged(vtd_board, config))] == [("CONFIG-USE-ID", "error")]

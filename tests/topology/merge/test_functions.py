@@ -103,10 +103,10 @@ def test_numbers_of_ids_and_functions_that_differ_are_an_error() -> None:
     text = "smmu smmuv3\nunit s 0x2b400000\ndevice pci:0:0.0-0:31.7 use s 1-3"
     found = merged(smmu_board, text)
     assert found.maps == Topology(smmu_board()).maps
-    assert [(rule, severity) for rule, severity, _ in said(found)] == [("CONFIG-RANGE", "error")]
+    assert [(rule, severity) for rule, severity, _ in said(found)] == [("CONFIG-RANGE-USE", "error")]
     two = merged(vtd_board, IGD + "device pci:3:0.0-3:31.7 use rest use igd")
     assert unit_of(two, 0x300)[0] == "vtd@fed90000"
-    assert (two.findings[0].rule, two.findings[0].severity) == ("CONFIG-RANGE", "warning")
+    assert (two.findings[0].rule, two.findings[0].severity) == ("CONFIG-RANGE-USE", "warning")
 
 
 def test_a_range_without_a_use_that_can_be_changes_nothing() -> None:
