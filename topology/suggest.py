@@ -25,6 +25,7 @@ from ..parsers.smmu_config import (
     Use,
     write_configuration,
 )
+from ..parsers.smmu_config.hardware import TYPES as HARDWARE
 from .merge import TYPES, type_of
 from .model import Device, Iommu, ReservedRegion
 from .query import reserved_for
@@ -35,9 +36,6 @@ from .topology import Topology
 
 Record = SmmuType | Unit | DeviceEntry | Use | Reserved | Allow
 """What a comment stands above, in the written file."""
-
-LIMITS = {"armsmmu": 0xFFFF, "rcar3": 63, "smmuv3": 0xFFFFFFFF, "riscv": 0xFFFFFF}
-"""The highest ID that `use` can say, by type of unit."""
 
 _PREFIXES = {"armsmmu": "smmu", "smmuv3": "smmu", "rcar3": "ipmmu", "riscv": "iommu"}
 
@@ -232,7 +230,7 @@ class _Writer:
             return []
         if TYPES[unit.type].requester_ids:
             return [Use(unit.name, origin)]
-        if stream is None or count < 1 or stream + count - 1 > LIMITS[unit.type]:
+        if stream is None or count < 1 or stream + count - 1 > HARDWARE[unit.type].highest:
             return []
         if unit.type == "rcar3":
             return [Use(unit.name, origin, stream + index) for index in range(count)]

@@ -79,7 +79,7 @@ def _give_segments(work: Work, first: int) -> None:
     for entry in work.configuration.devices:
         if isinstance(entry.spec, PciSpec):
             for use in entry.uses:
-                segments.setdefault(work.units.get(use.unit, ""), set()).add(entry.spec.segment)
+                segments.setdefault(work.units.get(use.unit, use.unit), set()).add(entry.spec.segment)
     for index, unit in enumerate(work.builder.iommus[first:], first):
         found = segments.get(unit.name, set())
         if len(found) == 1 and TYPES[type_of(unit.kind)].requester_ids:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from ...base import Origin, RangeSet
 from ...parsers.smmu_config import Use
+from ...parsers.smmu_config.hardware import TYPES as HARDWARE
 from ..resolve import Route
-from .kinds import TYPES
+from ..topology import ALL_BITS
+from .kinds import TYPES, type_of
 from .work import Work
 
 RULE = "use"
@@ -69,8 +71,19 @@ def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
             text = f"{use.unit} needs the ID under which it knows the device"
             work.report("CONFIG-USE-ID", "error", use.origin, text, advice="write the ID; it is left out")
             continue
+        most = _highest(kind)
+        if use.first is not None and use.first + use.count - 1 > most:
+            text = f"the IDs of {use.unit} end at 0x{most:x}"
+            work.report("CONFIG-USE-ID", "error", use.origin, text, advice="write one of them; it is left out")
+            continue
         found.append(wanted)
     return found
+
+
+def _highest(kind: str) -> int:
+    """Return the highest ID that units of a kind know."""
+    known = type_of(kind)
+    return HARDWARE[known].highest if known else ALL_BITS
 
 
 def says_same(found: Iterable[Route], wanted: Iterable[Wanted]) -> bool:

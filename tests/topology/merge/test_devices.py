@@ -301,3 +301,37 @@ def test_a_use_that_cannot_be_is_told_also_of_a_function_that_no_source_lists() 
         configuration("smmu vtd unit v 0xfed91000"), devices=(DeviceEntry(PciSpec(0, 0x28, 0x28), HERE, "", use),)
     )
     assert [(rule, severity) for rule, severity, _ in said(merged(vtd_board, config))] == [("CONFIG-USE-ID", "error")]
+
+
+def test_a_unit_of_the_board_is_used_by_its_name() -> None:
+    """No `unit` is needed; a name that no unit has is told with those that look like it; so is an ID that cannot be."""
+    found = merged(vtd_board, "device pci:0:20.0 use vtd@fed90000")
+    assert found_ids(found, "0000:00:14.0") == [("vtd@fed90000", 0xA0)]
+    assert said(found)[0][0] == "CONFIG-CONFLICT"
+    found = merged(vtd_board, "device pci:0:20.0 use vtd@fed90001")
+    text = "user.smmu:1:19: no unit is called 'vtd@fed90001'; did you mean vtd@fed91000 or vtd@fed90000?"
+    assert said(found) == [("CONFIG-UNIT", "error", text)]
+    assert [rule for rule, *_ in said(merged(vtd_board, "device pci:0:20.0 use vtd@fed90000 5"))] == ["CONFIG-USE-ID"]
+    assert [rule for rule, *_ in said(merged(smmu_board, "device pci:0:3.0 use smmuv3@2b400000"))] == ["CONFIG-USE-ID"]
+
+
+def test_an_id_that_the_unit_does_not_know_is_an_error() -> None:
+    """The reader cannot tell what a unit of the board takes; an SMMUv2 has IDs of 16 bits."""
+
+    def board() -> TopologyBuilder:
+        builder = smmu_board()
+        builder.iommus.append(Iommu(builder.unique("smmuv2@1000"), "smmuv2", HERE, 0x1000))
+        builder.iommus.append(Iommu(builder.unique("virtio-iommu@2000"), "virtio-iommu", HERE, 0x2000))
+        return builder
+
+    text = "user.smmu:1:16: the IDs of smmuv2@1000 end at 0xffff; write one of them; it is left out"
+    assert said(merged(board, "device mem:0x5 use smmuv2@1000 0xffff-0x10000")) == [("CONFIG-USE-ID", "error", text)]
+    assert said(merged(board, "device mem:0x5 use smmuv2@1000 0xffff")) == []
+    assert said(merged(board, "device mem:0x5 use virtio-iommu@2000 0xffffffff")) == []
+
+
+def test_a_new_unit_has_the_segment_of_those_that_use_it_by_its_place() -> None:
+    """A unit that a configuration defines may be used by the name that it has in the topology."""
+    found = merged(TopologyBuilder, "smmu vtd unit v 0x1000 device pci:3:0:1.0 use vtd@1000")
+    assert found.iommus["vtd@1000"].segment == 3
+    assert found_ids(found, "0003:00:01.0") == [("vtd@1000", 8)]
