@@ -14,9 +14,6 @@ from .rule import Rule
 if TYPE_CHECKING:
     from ...parsers.smmu_config import DeviceEntry
 
-CONFIGURED_AS = "configured as"
-"""Property of a unit: the name that a configuration calls it by."""
-
 REGISTERS = 0x1000
 """Bytes of registers that a unit has at least, when nothing says how many."""
 

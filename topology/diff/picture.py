@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...base import Origin
-from ..model import Device, Iommu, PciRoot, Property, ReservedRegion, UnresolvedScope
+from ..model import CONFIGURED_AS, Device, Iommu, PciRoot, Property, ReservedRegion, UnresolvedScope
 from ..resolve import interrupt_route
 from ..spaces import root_ways, segment_ways
 from ..topology import Topology
@@ -28,7 +28,7 @@ WITHOUT_DMA = ("pmcg", "iwb")
 
 _PLATFORM = ("acpi", "dt", "mmio")
 _COSMETIC = frozenset(
-    {"node", "compatible", "driver", "host bridge", "path", "ID is", "own MSI", "id", "class", "configured as"}
+    {"node", "compatible", "driver", "host bridge", "path", "ID is", "own MSI", "id", "class", CONFIGURED_AS}
 )
 _ONE_NAME = {"COHACC override": "coherent walk", "ats-supported": "ATS supported", "ATS Supported": "ATS supported"}
 _SAYS_NOTHING = frozenset({("model", "generic SMMUv3")})

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ...parsers.smmu_config import MainUnit, PciSpec, SmmuType, Unit
 from ..builder import TopologyBuilder
-from ..model import Interrupt, Iommu, Property
+from ..model import CONFIGURED_AS, Interrupt, Iommu, Property
 from .kinds import TYPES, type_of
-from .work import CONFIGURED_AS, Work
+from .work import Work
 
 _PURPOSES = {"armsmmu": ("context", "global"), "rcar3": ("", "fault")}
 """What a configuration's two interrupts of a unit are for, by type; `event` and `gerror` for all others."""

@@ -96,22 +96,23 @@ def says_same(found: Iterable[Route], wanted: Iterable[Wanted]) -> bool:
     for route in found:
         if route.verdict not in ("controlled", "disabled") or route.iommu is None:
             return False
-        ids = there.setdefault(route.iommu, RangeSet())
-        if route.stream is None or ids is None:
-            there[route.iommu] = None
-        else:
-            ids.add(route.stream, route.count)
+        _note(there, route.iommu, route.stream, route.count)
         ignored[route.iommu, route.stream] = route.ignored_bits
     said: dict[str, RangeSet | None] = {}
     for one in wanted:
         if one.ignored_bits and ignored.get((one.unit, one.first)) != one.ignored_bits:
             return False
-        ids = said.setdefault(one.unit, RangeSet())
-        if one.first is None or ids is None:
-            said[one.unit] = None
-        else:
-            ids.add(one.first, one.length)
+        _note(said, one.unit, one.first, one.length)
     return there.keys() == said.keys() and all(ids is None or ids == there[unit] for unit, ids in said.items())
+
+
+def _note(known: dict[str, RangeSet | None], unit: str, first: int | None, count: int) -> None:
+    """Add IDs to those of a unit; of one without an ID, no ID of that unit counts."""
+    ids = known.setdefault(unit, RangeSet())
+    if first is None or ids is None:
+        known[unit] = None
+    else:
+        ids.add(first, count)
 
 
 def words(wanted: Iterable[Wanted]) -> str:

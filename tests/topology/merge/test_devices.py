@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from iommuman.base import Origin
-from iommuman.parsers.pci import PciFunction, PciTopology, parse_pci
+from iommuman.parsers.pci import PciFunction, PciTopology
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, MmioSpec, NamedSpec, PciSpec, Use
 from iommuman.topology import Device, IdMap, Iommu, MsiController, PciRoot, Topology, load_topology, routes
 from iommuman.topology.builder import TopologyBuilder
-from iommuman.topology.from_pci import add_pci
 
 from tests.conftest import BOARDS, HANDMADE
 
-from .boards import HERE, configuration, found_ids, merged, said, smmu_board, vtd_board
+from .boards import HERE, configuration, found_ids, listed_board, merged, said, smmu_board, vtd_board
 
 IGD = "smmu vtd\nunit igd 0xfed90000\nunit rest 0xfed91000\n"
 
@@ -61,19 +61,12 @@ def test_uses_of_one_device_add_up() -> None:
 
 def bridged() -> TopologyBuilder:
     """Return a board with a function behind a conventional bridge."""
-    builder = TopologyBuilder()
-    functions = [
+    functions: list[dict[str, Any]] = [
         {"address": "0000:00:06.0", "header_type": 1, "bridge": {"secondary": 2, "subordinate": 2}},
         {"address": "0000:02:01.0"},
     ]
-    import json
-
-    document = {"format": "iommuman-pci", "version": 1, "functions": functions, "root_buses": []}
-    add_pci(builder, parse_pci(json.dumps(document).encode(), "pci.json"))
-    root = builder.add_root(0, HERE)
-    for base in (0x1000, 0x2000):
-        builder.iommus.append(Iommu(builder.unique(f"vtd@{base:x}"), "vtd", HERE, base))
-    builder.maps.append(IdMap(root, "vtd@1000", 0x30, 1, 0x30, HERE, "device scope"))
+    builder = listed_board(functions, (0x1000, 0x30))
+    root = builder.roots[0].name
     builder.maps.append(IdMap(root, "vtd@2000", 0, 0x10000, 0, HERE, "INCLUDE_PCI_ALL", fallback=True))
     return builder
 

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
-from iommuman.parsers.pci import parse_pci
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, PciSpec, Use
 from iommuman.topology import Device, IdMap, Iommu, PciRoot, Topology, route_rid
 from iommuman.topology.builder import TopologyBuilder
 from iommuman.topology.draw.tree import draw_tree
-from iommuman.topology.from_pci import add_pci
 
-from .boards import HERE, found_ids, merged, said, smmu_board, vtd_board
+from .boards import HERE, found_ids, listed_board, merged, said, smmu_board, vtd_board
 from .test_devices import IGD, bridged
 
 
 def virtual() -> TopologyBuilder:
     """Return a board with a virtual function that has a unit only by its physical function's ID."""
-    builder = TopologyBuilder()
     functions = [{"address": "0000:01:00.0"}, {"address": "0000:01:10.0", "physfn": "0000:01:00.0"}]
-    document = {"format": "iommuman-pci", "version": 1, "functions": functions, "root_buses": []}
-    add_pci(builder, parse_pci(json.dumps(document).encode(), "pci.json"))
-    root = builder.add_root(0, HERE)
-    for base in (0x1000, 0x2000):
-        builder.iommus.append(Iommu(builder.unique(f"vtd@{base:x}"), "vtd", HERE, base))
-    builder.maps.append(IdMap(root, "vtd@1000", 0x100, 1, 0x100, HERE, "device scope"))
-    return builder
+    return listed_board(functions, (0x1000, 0x100))
 
 
 ALL = "device pci:0:0.0-255:31.7 use {}\n"
