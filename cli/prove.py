@@ -15,8 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 The board's units are simulated bit for bit and programmed by the drivers that program hardware; then their tables and
 registers are read back, independently of the drivers, and every device is held to what it was granted.
 
-Exit status: 0 every device reaches exactly what it was granted, 1 some device does not, 2 wrong usage, 3 a source
-cannot be read, 4 it is not safe to start.
+Exit status: 0 every device reaches exactly what it was granted, 1 some device does not or a step of the scenario is
+not as it expects, 2 wrong usage, 3 a source cannot be read, 4 it is not safe to start.
 """
     add_board(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..manager.prove import prove
 
     topology = load_board(arguments)
-    started = start_manager(topology, degraded=arguments.degraded)
+    started = start_manager(topology, degraded=arguments.degraded, scenario=arguments.scenario)
     proofs = list(prove(started.machine, started.manager))
     unrestricted = started.manager.survey.unrestricted
     if arguments.format == "json":
@@ -49,4 +49,4 @@ def run(arguments: argparse.Namespace) -> int:
         output.write("\n".join(lines) + "\n")
     for name, reason in unrestricted:
         sys.stderr.write(f"UNRESTRICTED: {name} reaches all of memory: {reason}\n")
-    return output.OK if all(proof.holds for proof in proofs) else output.FINDINGS
+    return output.OK if started.as_expected and all(proof.holds for proof in proofs) else output.FINDINGS
