@@ -92,8 +92,12 @@ class Inputs:
         return not self.found
 
 
-def read_sources(paths: Sequence[str]) -> Inputs:
+def read_sources(paths: Sequence[str], *, more_units: bool = False) -> Inputs:
     """Read everything that the given files and folders hold.
+
+    Args:
+        paths: the files and folders.
+        more_units: something else defines units, which configurations among them may use.
 
     Raises:
         ParseError: one of them does not exist or cannot be opened, or all of them together hold nothing of use.
@@ -101,7 +105,7 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     inputs = Inputs()
     for path in paths:
         before = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
-        _read_path(path, inputs)
+        _read_path(path, inputs, more_units=more_units)
         if before == (inputs.found, len(inputs.memory), len(inputs.kernel_logs)) and not inputs.findings:
             inputs.findings.append(_nothing_in(path, inputs))
     if inputs.empty:
@@ -123,7 +127,7 @@ def _nothing_in(path: str, inputs: Inputs) -> Finding:
     return Finding("SOURCE-EMPTY", "error", Origin(path), text, advice=advice)
 
 
-def _read_path(path: str, inputs: Inputs) -> None:
+def _read_path(path: str, inputs: Inputs, *, more_units: bool) -> None:
     """Read one source that the user named."""
     place = _SYS if path == LIVE and not os.path.exists(path) else path
     try:
@@ -142,7 +146,8 @@ def _read_path(path: str, inputs: Inputs) -> None:
                 inputs.passed_over.append((path, f"the same as {inputs.contents[data]}"))
             else:
                 inputs.contents[data] = path
-                inputs.configurations.append(read_configuration(path))
+                before = more_units or bool(inputs.configurations)
+                inputs.configurations.append(read_configuration(path, more_units=before))
             return
         _read_content(data, path, inputs)
     elif is_sys_tree(place):
