@@ -185,7 +185,7 @@ class _Space:
         """Iterate over ranges of IDs with the root that they belong to, and its map for them."""
         free = RangeSet([(0, ALL_RIDS)])
         for root, low, end in self.windows:
-            for first, length, one in painted(self.topology.maps_from(root.name), "dma", 0, ALL_RIDS):
+            for first, length, one in _root_painted(self.topology, root):
                 start, stop = max(first, low), min(first + length, end)
                 if start < stop:
                     for part in free.overlapping(start, stop - start):
@@ -305,7 +305,7 @@ def _step(piece: _Piece, one: IdMap) -> _Piece:
     mask, shift = piece.mask, piece.shift
     if one.output is None:
         shift = None
-    elif one.single or shift is None:
+    elif one.single or one.merges or shift is None:
         mask, shift = 0, one.output
     elif one.mask != ALL_BITS and (mask, shift) != (0xFFFF, 0):
         # Not as it was sent, and not all bits count: such IDs are followed one by one.
@@ -333,6 +333,28 @@ def _divided(piece: _Piece, shift: int, parts: list[tuple[int, int, IdMap]]) -> 
         stop = min(stop, end)
         yield replace(piece, first=place - shift, length=stop - place), one
         place = stop
+
+
+def _root_painted(topology: Topology, root: PciRoot) -> list[tuple[int, int, IdMap]]:
+    """Return which map of a root takes which IDs: one straight to an MSI controller leaves them to others, if it can.
+
+    It is `resolve`'s rule for roots for all IDs at once.
+    """
+    maps, controllers = topology.maps_from(root.name), topology.msi_controllers
+    parts = painted(maps, "dma", 0, ALL_RIDS)
+    if all(one.target not in controllers for _, _, one in parts):
+        return parts
+    others = painted([one for one in maps if one.target not in controllers], "dma", 0, ALL_RIDS)
+    free = RangeSet((first, length) for first, length, one in parts if one.target in controllers)
+    found = [part for part in parts if part[2].target not in controllers]
+    for first, length, one in others:
+        for part in free.overlapping(first, length):
+            found.append((*part, one))
+            free.remove(*part)
+    for first, length, one in parts:
+        if one.target in controllers:
+            found += [(*part, one) for part in free.overlapping(first, length)]
+    return sorted(found, key=lambda part: part[0])
 
 
 def painted(maps: Iterable[IdMap], purpose: Carries, low: int, end: int) -> list[tuple[int, int, IdMap]]:
