@@ -188,6 +188,20 @@ def test_what_cannot_be_told_is_shown_as_such() -> None:
     assert "MSI controllers\n└─ its:0  its, at 0x8000" in text
 
 
+def test_a_map_of_one_id_stands_for_itself_until_a_device_sends_it() -> None:
+    """A requester ID that a map names alone has a line of its own, and none when a device of that ID has one."""
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("dt:/pcie", HERE, 0))
+    builder.iommus.append(Iommu("unit@0", "smmuv2", HERE))
+    builder.maps.append(IdMap("dt:/pcie", "unit@0", 0, 1, 0x1400, HERE, "iommu-map"))
+    builder.maps.append(IdMap("dt:/pcie", "unit@0", 0x100, 1, 0x100, HERE, "iommu-map"))
+    lines = draw_tree(Topology(builder)).splitlines()
+    assert lines[3:] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ dt:/pcie  requester ID 0x0100"]
+    builder.device(Device("0000:01:00.0", "pci", HERE, 0, 0x100))
+    lines = draw_tree(Topology(builder)).splitlines()
+    assert lines[3:] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ 0000:01:00.0  ID 0x100"]
+
+
 def test_the_table_has_a_line_for_each_id() -> None:
     """Columns are parted by two spaces or more, so that it can be cut; provenance adds a column."""
     lines = draw_table(sample(), provenance=True).splitlines()

@@ -50,8 +50,10 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
     attached = attachments(topology)
     regions = _regions_by_unit(topology, attached)
     ranges: dict[str | None, list[IdMap]] = {}
+    functions = {(device.segment, device.rid) for device in topology.devices.values()}
     for one in topology.maps:
-        if _is_range(topology, one):
+        root = topology.roots.get(one.source)
+        if root and one.carries != "msi" and (_is_range(one) or (root.segment, one.base) not in functions):
             ranges.setdefault(one.target, []).append(one)
     members: dict[str, list[Attachment]] = {}
     for attachment in attached:
@@ -151,10 +153,9 @@ def _continues(one: Interrupt, other: Interrupt, stem: str) -> bool:
     return other.purpose.rpartition(" ")[0] == stem and other.number == one.number + 1 and other.trigger == one.trigger
 
 
-def _is_range(topology: Topology, one: IdMap) -> bool:
-    """Tell whether a map is to be shown by itself: ranges and catch-alls are, single functions stand as devices."""
-    several = one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004 - requester IDs have 16 bits
-    return one.carries != "msi" and one.source in topology.roots and several
+def _is_range(one: IdMap) -> bool:
+    """Tell whether a map is shown in any case: a map of one ID stands as the device that sends it, if one is known."""
+    return one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004 - requester IDs have 16 bits
 
 
 def _map_line(one: IdMap) -> _Line:
@@ -163,14 +164,15 @@ def _map_line(one: IdMap) -> _Line:
         return _Line(one.source, "every function that no other unit names", one.origin)
     if one.single:
         return _Line(one.source, f"every requester ID → {_stream(one.output)}", one.origin)
+    several = one.length > 1
     last = one.base + one.length - 1
-    text = f"requester IDs 0x{one.base:04x}-0x{last:04x}"
+    text = f"requester IDs 0x{one.base:04x}-0x{last:04x}" if several else f"requester ID 0x{one.base:04x}"
     if one.covers:
         text += f" behind {one.covers}"
     if one.output is None:
         text += " → no ID"
     elif one.output != one.base:
-        text += f" → 0x{one.output:x}-0x{one.output + one.length - 1:x}"
+        text += f" → 0x{one.output:x}" + (f"-0x{one.output + one.length - 1:x}" if several else "")
     if one.mask & 0xFFFF != 0xFFFF:  # noqa: PLR2004 - requester IDs have 16 bits
         text += f" (of which the bits 0x{one.mask & 0xFFFF:04x} count)"
     return _Line(one.source, text, one.origin)
