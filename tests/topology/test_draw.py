@@ -202,6 +202,17 @@ def test_a_map_of_one_id_stands_for_itself_until_a_device_sends_it() -> None:
     assert lines[3:] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ 0000:01:00.0  ID 0x100"]
 
 
+def test_a_map_without_ids_controls_nothing() -> None:
+    """A PCI root whose only map is one that a boot loader is to fill in stands among those without IOMMU."""
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("dt:/pcie", HERE, 0))
+    builder.iommus.append(Iommu("unit@0", "smmuv2", HERE))
+    builder.maps.append(IdMap("dt:/pcie", "unit@0", 0, 0, 0, HERE, "iommu-map"))
+    assert draw_tree(Topology(builder)).splitlines()[2:] == [
+        "unit@0  Arm SMMUv2", "", "PCI roots without IOMMU", "└─ dt:/pcie  no IOMMU for its requester IDs",
+    ]  # fmt: skip
+
+
 def test_the_table_has_a_line_for_each_id() -> None:
     """Columns are parted by two spaces or more, so that it can be cut; provenance adds a column."""
     lines = draw_table(sample(), provenance=True).splitlines()

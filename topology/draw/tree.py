@@ -53,7 +53,8 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
     functions = {(device.segment, device.rid) for device in topology.devices.values()}
     for one in topology.maps:
         root = topology.roots.get(one.source)
-        if root and one.carries != "msi" and (_is_range(one) or (root.segment, one.base) not in functions):
+        alone = one.length == 1 and (root.segment if root else None, one.base) not in functions
+        if root and one.carries != "msi" and (_is_range(one) or alone):
             ranges.setdefault(one.target, []).append(one)
     members: dict[str, list[Attachment]] = {}
     for attachment in attached:
@@ -304,8 +305,8 @@ def _sent(one: Attachment, routes: list[Route]) -> str:
 
 
 def _has_unit(topology: Topology, root: str) -> bool:
-    """Tell whether any map of a root leads to an IOMMU."""
-    return any(one.target in topology.iommus for one in topology.maps_from(root))
+    """Tell whether any map of a root leads to an IOMMU; one without IDs, for a boot loader to fill in, does not."""
+    return any(one.target in topology.iommus and (one.length or one.single) for one in topology.maps_from(root))
 
 
 def _region_line(topology: Topology, region: ReservedRegion) -> _Line:
