@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from . import output
 from .board import add_board, load_board, start_manager
@@ -48,5 +47,5 @@ def run(arguments: argparse.Namespace) -> int:
             lines += ["", "physical memory that devices reach", *(f"  {line}" for line in memory)]
         output.write("\n".join(lines) + "\n")
     for name, reason in unrestricted:
-        sys.stderr.write(f"UNRESTRICTED: {name} reaches all of memory: {reason}\n")
+        output.complain(f"UNRESTRICTED: {name} reaches all of memory: {reason}\n")
     return output.OK if all(proof.holds for proof in proofs) else output.FINDINGS

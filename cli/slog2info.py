@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import Finding, printable
-from .output import FINDINGS, OK, report, use_colour, write
+from .output import FINDINGS, OK, complain, report, use_colour, write
 
 if TYPE_CHECKING:
     from ..logging_backend import Packet, SetHeader
@@ -233,7 +233,7 @@ def _clear(arguments: argparse.Namespace, chosen: Callable[[SetHeader], bool]) -
             if _names(arguments):
                 continue
         if not (remove_sets([path]) if path in dead else clear(path)):
-            sys.stderr.write(f"slog2info: cannot clear {printable(str(path))}\n")
+            complain(f"slog2info: cannot clear {printable(str(path))}\n")
             status = FINDINGS
     return status
 

@@ -157,3 +157,25 @@ def test_an_answer_that_cannot_be_written_is_one_sentence() -> None:
     )
     assert closed.returncode == 0
     assert b"Traceback" not in closed.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "redirection", "status"),
+    [
+        (("dump", str(BOARDS / "q35-amd")), "2>&-", 1),
+        (("dump", str(BOARDS / "q35-amd")), "2>/dev/full", 1),
+        (("dump", "/there/is/nothing"), "2>&-", 3),
+        (("dump", "/there/is/nothing"), "2>/dev/full", 3),
+        (("diff", str(BOARD), "/there/is/nothing"), "2>/dev/full", 2),
+        (("diff", str(BOARD), str(BOARDS / "q35-amd")), ">/dev/full", 2),
+        (("dump", str(BOARD)), ">/dev/full 2>/dev/full", 3),
+    ],
+)
+def test_the_exit_status_is_right_when_nothing_can_be_said(
+    words: tuple[str, ...], redirection: str, status: int
+) -> None:
+    """Where stdout or stderr cannot be written, the exit status still is the command's own."""
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *command(*words)], capture_output=True, check=False
+    )
+    assert (ran.returncode, b"Traceback" in ran.stdout + ran.stderr) == (status, False)
