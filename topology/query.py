@@ -91,9 +91,15 @@ def _find(topology: Topology, name: str) -> str:
         if full in topology.devices:
             return full
     ends = [full for full in topology.devices if full.endswith((f"/{name}", f".{name}"))]
-    if len(ends) != 1:
-        raise _unknown(name, "device", ends, list(topology.devices))
-    return ends[0]
+    if len(ends) == 1:
+        return ends[0]
+    hosts = [root for root in topology.roots if root in (name, f"dt:{name}")]
+    if not ends and hosts:
+        text = f"{hosts[0]} is a PCI host bridge, and no device"
+        raise TopologyError(
+            Finding("TOPOLOGY-NAME", "error", Origin(""), text, advice=f"name a function of it, as {hosts[0]}/01:00.0")
+        )
+    raise _unknown(name, "device", ends, list(topology.devices))
 
 
 def _unknown(name: str, kind: str, several: list[str], known: list[str]) -> TopologyError:
@@ -105,8 +111,10 @@ def _unknown(name: str, kind: str, several: list[str], known: list[str]) -> Topo
         text, near = f"{len(several)} things are called {name!r}", several[:5]
     else:
         text, near = f"there is no {kind} {name!r}", difflib.get_close_matches(name, known, 3, 0.4)
-        near = near or known[:3]
-    advice = f"did you mean {' or '.join(near)}?" if near else "the sources name none"
+    if near:
+        advice = f"did you mean {' or '.join(near)}?"
+    else:
+        advice = f"such names are {' or '.join(known[:3])}" if known else "the sources name none"
     return TopologyError(Finding("TOPOLOGY-NAME", "error", where, text, advice=advice))
 
 

@@ -63,8 +63,16 @@ def test_a_name_that_nobody_has_gets_near_ones() -> None:
     """A misspelt name is answered with those that are near, or with some that there are."""
     with pytest.raises(TopologyError, match=r"there is no device 'ioapik:0'; did you mean ioapic:0"):
         ask(board("q35-vtd"), "ioapik:0")
+    with pytest.raises(TopologyError, match=r"there is no device ''; such names are 0000:00:00.0 or 0000:00:03.0 or "):
+        ask(board("q35-vtd"), "")
     with pytest.raises(TopologyError, match="the sources name none"):
         ask(Topology(TopologyBuilder()), "usb")
+
+
+def test_a_host_bridge_is_no_device_but_its_functions_are() -> None:
+    """Who asks for a PCI host bridge is told how its functions are called."""
+    with pytest.raises(TopologyError, match=r"dt:/pcie@10000000 is a PCI host bridge.*as dt:/pcie@10000000/01:00.0"):
+        ask(board("virt-smmuv3-dt"), "/pcie@10000000")
 
 
 def test_a_name_that_several_have_is_refused() -> None:
