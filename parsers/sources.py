@@ -97,25 +97,29 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     """
     inputs = Inputs()
     for path in paths:
-        before = inputs.found, len(inputs.memory)
+        before, passed_over = (inputs.found, len(inputs.memory)), len(inputs.passed_over)
         _read_path(path, inputs)
         if before == (inputs.found, len(inputs.memory)) and not inputs.findings:
-            inputs.findings.append(_nothing_in(path, inputs))
+            inputs.findings.append(_nothing_in(path, inputs, passed_over))
     if inputs.empty:
         errors = [finding for finding in inputs.findings if finding.severity == "error"]
-        raise ParseError(errors[0] if errors else _nothing_in(paths[0] if paths else "", inputs))
+        raise ParseError(errors[0] if errors else _nothing_in(paths[0] if paths else "", inputs, 0))
     return inputs
 
 
-def _nothing_in(path: str, inputs: Inputs) -> Finding:
-    """Return the finding for a source that the user named and that gives nothing."""
+def _nothing_in(path: str, inputs: Inputs, start: int) -> Finding:
+    """Return the finding for a source that the user named and that gives nothing.
+
+    `start` is how many entries had been passed over before it.
+    """
     text = "there is no ACPI table, acpidump text, device tree or PCI topology"
-    name, reason = inputs.passed_over[-1] if inputs.passed_over else ("", "")
+    entries = inputs.passed_over[start:]
+    name, reason = entries[0] if entries else ("", "")
     if path and name == path:
         inputs.passed_over.pop()
         text += "" if reason == NO_SOURCE else f" ({reason})"
     elif name:
-        text += f" ({name}: {reason})"
+        text += f" ({name}: {reason}" + (f", and {len(entries) - 1} more)" if len(entries) > 1 else ")")
     advice = "name a table, a DTB, the text of acpidump, a folder of these, a copy of /sys, or 'live'"
     return Finding("SOURCE-EMPTY", "error", Origin(path), text, advice=advice)
 

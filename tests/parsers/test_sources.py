@@ -283,6 +283,15 @@ def test_a_folder_that_fails_is_an_error_and_stops_nothing(tmp_path: Path, monke
     )
 
 
+def test_a_source_that_gives_nothing_names_what_is_in_it_alone(tmp_path: Path) -> None:
+    """What other sources passed over is not said of it; of several entries the first is named, and the rest counted."""
+    sound = write(tmp_path / "sound", table=SSDT, other=b"text")
+    barren = write(tmp_path / "barren", one=b"text", two=b"text2")
+    (finding,) = read_sources([str(sound), str(barren)]).findings
+    assert f" ({barren}/one: " in finding.message
+    assert finding.message.endswith(", and 1 more)")
+
+
 @pytest.mark.parametrize("most", [3, 2])
 def test_a_folder_with_too_many_entries_is_told(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the limit all files are looked at, above it the first by name."""
