@@ -142,6 +142,17 @@ def test_the_tree_shows_everything() -> None:
     assert draw_tree(sample()) == TREE
 
 
+def test_interrupts_that_are_all_the_same_are_said_once() -> None:
+    """Contexts that share one interrupt, as those of i.MX8 do, are one run; where the numbers go on, another begins."""
+    builder = TopologyBuilder()
+    numbers = (64, 64, 64, 65, 66)
+    interrupts = tuple(Interrupt(f"context {index}", number, "level") for index, number in enumerate(numbers))
+    builder.iommus.append(Iommu("unit@0", "smmuv2", HERE, interrupts=interrupts))
+    assert (
+        draw_tree(Topology(builder)).splitlines()[-1] == "└─ interrupts  context 0-2 64 level, context 3-4 65-66 level"
+    )
+
+
 def test_colour_changes_nothing_but_colour() -> None:
     """Without its escape sequences, the coloured tree is the plain one."""
     coloured = draw_tree(sample(), colour=True, provenance=True)

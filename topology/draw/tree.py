@@ -132,26 +132,33 @@ def _property_words(properties: tuple[Property, ...]) -> list[str]:
 
 
 def _interrupt_words(interrupts: tuple[Interrupt, ...]) -> str:
-    """Say a unit's interrupts; runs of numbered ones (`context 0` to `context 15`) are said in one piece."""
+    """Say a unit's interrupts; runs of numbered ones (`context 0` to `context 15`) are said in one piece.
+
+    Those of a run count up with it, or are all the same one.
+    """
     words: list[str] = []
     index = 0
     while index < len(interrupts):
         first = interrupts[index]
         stem = first.purpose.rpartition(" ")[0]
         last = index
-        while stem and last + 1 < len(interrupts) and _continues(interrupts[last], interrupts[last + 1], stem):
+        step = interrupts[index + 1].number - first.number if index + 1 < len(interrupts) else 0
+        while stem and last + 1 < len(interrupts) and _continues(interrupts[last], interrupts[last + 1], stem, step):
             last += 1
         text = f"{first.purpose} {first.number}"
         if last > index:
             end = interrupts[last]
-            text = f"{first.purpose}-{end.purpose.rpartition(' ')[2]} {first.number}-{end.number}"
+            numbers = f"{first.number}" if end.number == first.number else f"{first.number}-{end.number}"
+            text = f"{first.purpose}-{end.purpose.rpartition(' ')[2]} {numbers}"
         words.append(text + (f" {first.trigger}" if first.trigger else ""))
         index = last + 1
     return ", ".join(words)
 
 
-def _continues(one: Interrupt, other: Interrupt, stem: str) -> bool:
-    return other.purpose.rpartition(" ")[0] == stem and other.number == one.number + 1 and other.trigger == one.trigger
+def _continues(one: Interrupt, other: Interrupt, stem: str, step: int) -> bool:
+    """Tell whether a run goes on: the numbers of all count up by one, or all are the same."""
+    alike = other.purpose.rpartition(" ")[0] == stem and other.trigger == one.trigger
+    return alike and step in (0, 1) and other.number == one.number + step
 
 
 def _is_range(one: IdMap) -> bool:
