@@ -47,7 +47,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     topology = load_board(arguments)
     device = ask(topology, arguments.device).device
-    started = start_manager(topology, degraded=arguments.degraded, make_memory=TracedMemory, caching=False)
+    started = start_manager(
+        topology,
+        degraded=arguments.degraded,
+        make_memory=TracedMemory,
+        caching=False,
+        scenario=arguments.scenario,
+    )
     member = started.manager.member(device.name)
     write = arguments.write is not None
     address, length = arguments.write if write else arguments.read

@@ -18,8 +18,10 @@ COMMANDS = {
     "explain-rule": "explain a rule of check, or list them",
     "diff": "show what differs between two boards or configurations, and what it means for isolation",
     "config": "lay out .smmu files, or write one that says what firmware says",
-    "dma": "make one access as a device, and show what its IOMMU reads and decides",
+    "run": "serve clients with a board's IOMMUs, as smmuman does, on a simulated board",
+    "client": "be a client of 'iommuman run': grant devices memory, watch what is refused",
     "prove": "prove what every device reaches, from the programmed bits",
+    "dma": "make one access as a device, and show what its IOMMU reads and decides",
     "capture": "save a machine's tables, device tree and PCI topology to a folder",
     "slog2info": "show the logs of buffer sets, as QNX's slog2info does",
 }

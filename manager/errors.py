@@ -7,13 +7,14 @@ from typing import Literal
 
 from ..base import Finding, IommumanError, Origin
 
-Reason = Literal["EACCES", "EBUSY", "EINVAL", "EIO", "ENOENT", "ENOSPC", "EPERM"]
+Reason = Literal["EACCES", "EBUSY", "EDQUOT", "EINVAL", "EIO", "ENOENT", "ENOSPC", "ENOTCONN", "EPERM", "EPROTO"]
 """Names of errno values, as libsmmu's calls set them.
 
 `ENOENT`: no unit is known to control the device, or the caller does not own it. `EBUSY`: another client owns it, or
 devices that share its ID are not granted with it. `EPERM`: the memory is the manager's own. `EACCES`: the client lacks
 the ability. `ENOSPC`: the hardware has no more domains, stream IDs or table memory. `EIO`: a unit did not do what it
-was told; its devices are denied everything then. `EINVAL`: the request makes no sense.
+was told; its devices are denied everything then. `EINVAL`: the request makes no sense. `EDQUOT`: the client has as much
+as one client may have. `EPROTO`: a message that is not one of the protocol. `ENOTCONN`: the service is not there.
 """
 
 
@@ -30,3 +31,24 @@ class ManagerError(IommumanError):
         super().__init__(Finding(rule, "error", Origin("", part), message, **details))
         self.reason: Reason = reason
         self.errno: int = getattr(errno, reason)
+
+
+def senseless(found: str) -> ManagerError:
+    """Return the error for a request that makes no sense."""
+    return ManagerError("EINVAL", "MANAGER-REQUEST", "the request makes no sense", found=found)
+
+
+def shared(name: str, others: list[str], advice: str) -> ManagerError:
+    """Return the error for a device that shares an ID with others which are left out, or stay."""
+    return ManagerError(
+        "EBUSY", "MANAGER-SHARED", "devices that share an ID can be granted together only", name,
+        found=f"it shares one with {', '.join(others)}", advice=advice,
+    )  # fmt: skip
+
+
+def unsafe(part: str, message: str) -> ManagerError:
+    """Return the error for a start that is not safe."""
+    return ManagerError(
+        "EINVAL", "MANAGER-UNSAFE", f"it is not safe to start: {message}", part,
+        advice="mend the sources or say it in the configuration; --degraded starts all the same, and protects less",
+    )  # fmt: skip

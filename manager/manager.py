@@ -9,41 +9,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from ..base import RangeSet
 from ..iommu import IommuError
 from ..topology import Topology
-from .errors import ManagerError
+from .errors import ManagerError, senseless, shared, unsafe
 from .incidents import Inbox, Incident
-from .mappings import Access, Segment
+from .mappings import Access, Granted, Segment
 from .objects import SmmuObject, refused
 from .ports import GRANULE, Port, Refusal
 from .survey import Endpoint, Member, Survey, is_bridge, survey
 
-Ability = Literal["attach", "target"]
+Ability = Literal["attach", "target", "dma"]
 """What a client may do: `attach` to make objects and grant memory one to one, `target` to grant memory at another
-device address than its own (libsmmu: `smmu/attach`, `smmu/target`)."""
+device address than its own (libsmmu: `smmu/attach`, `smmu/target`); `dma` to let a device of a simulated board access
+memory."""
 
 Sink = Callable[[Incident], None]
 """Takes every incident as it is recorded: a log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """What a mapping granted.
-
-    Attributes:
-        start: first device address, in whole granules.
-        length: in bytes, in whole granules.
-        beyond: `(device address, length)` ranges that rounding to granules granted beyond what was asked.
-        widened: permissions that units grant beyond what was asked, since they cannot tell them apart.
-    """
-
-    start: int
-    length: int
-    beyond: tuple[tuple[int, int], ...] = ()
-    widened: Access = Access.NONE
 
 
 @dataclass(slots=True)
@@ -96,12 +81,12 @@ class Manager:
         """Refuse to start while anything is unknown, contradictory or cannot be programmed."""
         for unit in self.topology.iommus.values():
             if unit.enabled and unit.name not in self.ports:
-                raise _unsafe(unit.name, f"no driver here programs units of kind {unit.kind}")
+                raise unsafe(unit.name, f"no driver here programs units of kind {unit.kind}")
         for finding in self.topology.findings:
             if finding.severity == "error":
-                raise _unsafe(str(finding.origin), f"the sources are damaged: {finding.message} ({finding.rule})")
+                raise unsafe(str(finding.origin), f"the sources are damaged: {finding.message} ({finding.rule})")
         for name, reason in self.survey.unknown:
-            raise _unsafe(name, f"it cannot be told what controls it: {reason}")
+            raise unsafe(name, f"it cannot be told what controls it: {reason}")
 
     def _grant_startup(self) -> None:
         """Put devices with memory granted by the configuration into an object of the manager's own."""
@@ -117,7 +102,7 @@ class Manager:
         granted = {one.device.name: one.startup for one in startup}
         for other in member.sharers:
             if granted.get(other) != member.startup:
-                raise _unsafe(
+                raise unsafe(
                     member.device.name,
                     f"it shares an ID with {other}, which the configuration does not grant the same memory",
                 )
@@ -131,10 +116,18 @@ class Manager:
         return number
 
     def detach(self, client: int) -> None:
-        """Let a client go: its devices are denied, its records forgotten (libsmmu: `smmu_fini`, or the client died)."""
-        for number in sorted(self._client(client).objects):
-            self.destroy_object(client, number)
-        del self._clients[client]
+        """Let a client go: its devices are denied, its records forgotten (libsmmu: `smmu_fini`, or the client died).
+
+        Raises ManagerError (`EIO`): a unit failed to deny a device; everything else is denied and forgotten.
+        """
+        one = self._client(client)
+        members = [member for number in one.objects for member in self._objects[number].members.values()]
+        try:
+            self._release_all(members)
+        finally:
+            for number in one.objects:
+                del self._objects[number]
+            del self._clients[client]
 
     def client_name(self, client: int) -> str:
         """Return the name that a client gave itself."""
@@ -155,10 +148,15 @@ class Manager:
     def destroy_object(self, client: int, number: int) -> None:
         """Deny the object's devices everything, and forget it (libsmmu: `smmu_obj_destroy`)."""
         found = self._object(client, number)
-        for member in list(found.members.values()):
-            self._release(member)
-        del self._objects[number]
-        self._client(client).objects.discard(number)
+        try:
+            self._release_all(list(found.members.values()))
+        finally:
+            del self._objects[number]
+            self._client(client).objects.discard(number)
+
+    def objects_of(self, client: int) -> list[SmmuObject]:
+        """Return the objects of a client, in the order of their making."""
+        return [self._objects[number] for number in sorted(self._client(client).objects)]
 
     # --- Devices
 
@@ -177,13 +175,18 @@ class Manager:
         Raises ManagerError: `ENOENT` no unit is known to control it; `EBUSY` it, or a device that shares its ID, is
         another client's, or would be left out; `EINVAL`, `ENOSPC`, `EIO` from its unit.
         """
+        return self.add_devices(client, number, (name,), together=together)
+
+    def add_devices(self, client: int, number: int, names: Iterable[str], *, together: bool = False) -> bool:
+        """Put several devices into an object as `add_device` does, all or none; whole groups are taken as such."""
         target = self._object(client, number)
-        member = self.member(name)
-        members = self._group(member) if together else [member]
+        members = [self.member(name) for name in names]
+        if together:
+            members = list({one.device.name: one for member in members for one in self._group(member)}.values())
         for one in members:
             self._require_free(client, one)
-        if not together:
-            self._require_whole_group(member, target)
+        for one in members:
+            self._require_whole_group(one, target, members)
         units = target.units()
         self._move(members, target)
         return any(place.unit not in units for one in members for place in one.endpoints)
@@ -193,17 +196,22 @@ class Manager:
 
         Raises ManagerError: `ENOENT` the client does not own it; `EBUSY` a device that shares its ID would stay.
         """
-        member = self.member(name)
-        place = self._places.get(name)
-        if place is None or place.owner != client:
-            raise ManagerError(
-                "ENOENT", "MANAGER-NOT-OWNED", "the device is in no object of this client", name,
-                advice="only the client that added a device removes it",
-            )  # fmt: skip
-        staying = [other for other in member.sharers if self._places.get(other) is place]
-        if staying:
-            raise _shared(name, staying, "remove them first, all but one; or destroy the object")
-        self._release(member)
+        self.remove_devices(client, (name,))
+
+    def remove_devices(self, client: int, names: Iterable[str]) -> None:
+        """Take several devices out of the client's objects as `remove_device` does, all or none."""
+        members = {name: self.member(name) for name in names}
+        for name, member in members.items():
+            place = self._places.get(name)
+            if place is None or place.owner != client:
+                raise ManagerError(
+                    "ENOENT", "MANAGER-NOT-OWNED", "the device is in no object of this client", name,
+                    advice="only the client that added a device removes it",
+                )  # fmt: skip
+            staying = [one for one in member.sharers if one not in members and self._places.get(one) is place]
+            if staying:
+                raise shared(name, staying, "remove them together, or destroy the object")
+        self._release_all(list(members.values()))
 
     # --- Memory
 
@@ -222,32 +230,62 @@ class Manager:
 
         Raises ManagerError: `EINVAL` the range cannot be, `EPERM` it is the manager's own, `EACCES`, or the units'.
         """
+        return self.map_entries(client, number, ((start, length),), access, target=target)[0]
+
+    def map_entries(
+        self, client: int, number: int, entries: Iterable[tuple[int, int]], access: Access, *, target: int | None = None
+    ) -> list[Granted]:
+        """Grant several `(start, length)` as `map` does, all or none (libsmmu: `smmu_mapping_add`).
+
+        With a target, each entry has to begin where the one before ends, so that it is plain where each of them lies.
+        """
         if target is not None:
             self._require(client, "target")
         if not access:
-            raise _senseless("no access at all; to take memory away, unmap it")
-        low, high = self._rounded(start, length)
-        physical = low if target is None else target - (start - low)
-        if physical % GRANULE or physical < 0:
-            raise _senseless(f"the page offsets of 0x{start:x} and of its target 0x{target or 0:x} differ")
+            raise senseless("no access at all; to take memory away, unmap it")
         found = self._object(client, number)
-        segment = Segment(low, high - low, physical, access)
-        self._require_not_private(segment, f"object {number}")
-        for port in (self.ports[unit] for unit in found.units()):
-            if high > 1 << port.address_bits:
-                raise _senseless(f"0x{high - 1:x} has more than the {port.address_bits} bits that {port.name} takes")
-        found.change(low, high - low, segment)
-        beyond = [(low, start - low), (start + length, high - start - length)]
+        asked = list(entries)
+        if target is not None and any(sum(one) != after[0] for one, after in pairwise(asked)):
+            raise senseless("entries with one target do not follow each other")
+        segments = [self._segment(found, start, length, access, asked[0][0], target) for start, length in asked]
+        self._change(found, [(one.start, one.length, one) for one in segments])
         widened = Access.NONE
         for unit in found.units():
             widened |= self.ports[unit].widened(access) & ~access
-        return Granted(low, high - low, tuple(pair for pair in beyond if pair[1]), widened)
+        return [Granted.of(one, *pair, widened) for one, pair in zip(segments, asked, strict=True)]
+
+    def _segment(
+        self, found: SmmuObject, start: int, length: int, access: Access, first: int, target: int | None
+    ) -> Segment:
+        """Return what a request is in whole granules; `target` is the physical address of `first`."""
+        low, high = self._rounded(start, length)
+        physical = low if target is None else target + low - first
+        if physical % GRANULE or physical < 0:
+            raise senseless(f"the page offsets of 0x{first:x} and of its target 0x{target or 0:x} differ")
+        segment = Segment(low, high - low, physical, access)
+        self._require_not_private(segment, f"object {found.number}")
+        for port in (self.ports[unit] for unit in found.units()):
+            if high > 1 << port.address_bits:
+                raise senseless(f"0x{high - 1:x} has more than the {port.address_bits} bits that {port.name} takes")
+        return segment
 
     def unmap(self, client: int, number: int, start: int, length: int) -> Granted:
         """Take memory away (libsmmu: `smmu_mapping_add` with `SMF_NONE`), in whole granules as `map` rounds them."""
-        low, high = self._rounded(start, length)
-        self._object(client, number).change(low, high - low, None)
-        return Granted(low, high - low)
+        return self.unmap_entries(client, number, ((start, length),))[0]
+
+    def unmap_entries(self, client: int, number: int, entries: Iterable[tuple[int, int]]) -> list[Granted]:
+        """Take several `(start, length)` away as `unmap` does, all or none."""
+        found = self._object(client, number)
+        ranges = [self._rounded(start, length) for start, length in entries]
+        self._change(found, [(low, high - low, None) for low, high in ranges])
+        return [Granted(low, high - low) for low, high in ranges]
+
+    def reserved(self, name: str) -> tuple[Segment, ...]:
+        """Return the memory that a device must keep reaching (libsmmu: `smmu_device_report_reserved`).
+
+        Raises ManagerError (`ENOENT`): no unit is known to control it.
+        """
+        return self.member(name).reserved
 
     # --- Refused accesses
 
@@ -285,6 +323,14 @@ class Manager:
 
     # --- What is so
 
+    def has_client(self, client: int) -> bool:
+        """Tell whether a client is attached."""
+        return client in self._clients
+
+    def group(self, name: str) -> tuple[Member, ...]:
+        """Return a device and all that no unit can tell from it; raises as `member` does."""
+        return tuple(self._group(self.member(name)))
+
     def object_of(self, name: str) -> SmmuObject | None:
         """Return the object that a device is in."""
         return self._places.get(name)
@@ -306,13 +352,16 @@ class Manager:
         )  # fmt: skip
 
     def stop(self) -> None:
-        """Deny every device everything; clients and objects are gone."""
+        """Deny every device everything; clients and objects are gone.
+
+        Raises ManagerError (`EIO`): a unit failed to deny a device; all others are denied.
+        """
         self._startup = None
-        for member in list(self.survey.members.values()):
-            if member.device.name in self._places:
-                self._release(member)
-        self._objects.clear()
-        self._clients.clear()
+        try:
+            self._release_all([one for one in self.survey.members.values() if one.device.name in self._places])
+        finally:
+            self._objects.clear()
+            self._clients.clear()
 
     # --- Inner workings
 
@@ -366,11 +415,25 @@ class Manager:
                 advice="that client has to remove it first",
             )  # fmt: skip
 
-    def _require_whole_group(self, member: Member, target: SmmuObject) -> None:
-        """Refuse to give a device memory that others which share its ID would reach as well."""
-        outside = [other for other in member.sharers if self._places.get(other) is not target]
+    def _change(self, found: SmmuObject, changes: list[tuple[int, int, Segment | None]]) -> None:
+        """Change an object's ranges one after another; where one is refused, put back those before it."""
+        done: list[tuple[int, int, list[Segment]]] = []
+        try:
+            for start, length, new in changes:
+                before = found.mappings.within(start, length)
+                found.change(start, length, new)
+                done.append((start, length, before))
+        except ManagerError:
+            for start, length, before in reversed(done):
+                found.restore(start, length, before)
+            raise
+
+    def _require_whole_group(self, member: Member, target: SmmuObject, members: list[Member]) -> None:
+        """Refuse to give a device memory that others which share its ID would reach as well, if they stay outside."""
+        joining = {one.device.name for one in members}
+        outside = [one for one in member.sharers if one not in joining and self._places.get(one) is not target]
         if outside:
-            raise _shared(member.device.name, outside, "grant them together")
+            raise shared(member.device.name, outside, "grant them together")
 
     def _require_not_private(self, segment: Segment, part: str) -> None:
         overlap = self._private.overlapping(segment.physical, segment.length)
@@ -384,7 +447,7 @@ class Manager:
     def _rounded(self, start: int, length: int) -> tuple[int, int]:
         low, high = start // GRANULE * GRANULE, -(-(start + length) // GRANULE) * GRANULE
         if start < 0 or length <= 0 or high > 1 << 64:
-            raise _senseless(f"0x{max(start, 0):x} and {length} bytes are no range of addresses")
+            raise senseless(f"0x{max(start, 0):x} and {length} bytes are no range of addresses")
         return low, high
 
     def _move(self, members: list[Member], target: SmmuObject) -> None:
@@ -399,6 +462,18 @@ class Manager:
                 before.forget(member)
             self._places[member.device.name] = target
 
+    def _release_all(self, members: list[Member]) -> None:
+        """Take devices out of their objects; where a unit fails at one, go on with the others, and then say so."""
+        failures: list[ManagerError | IommuError] = []
+        for member in members:
+            try:
+                self._release(member)
+            except (ManagerError, IommuError) as error:
+                failures.append(error)
+        if failures:
+            first = failures[0]
+            raise first if isinstance(first, ManagerError) else refused(first, "EIO")
+
     def _release(self, member: Member) -> None:
         """Take a device out of its object; one with start-up grants goes back to them."""
         place = self._places.pop(member.device.name)
@@ -408,21 +483,3 @@ class Manager:
             raise refused(error, "EIO") from error
         if member.startup and self._startup is not None and place is not self._startup:
             self._move([member], self._startup)
-
-
-def _senseless(found: str) -> ManagerError:
-    return ManagerError("EINVAL", "MANAGER-REQUEST", "the request makes no sense", found=found)
-
-
-def _shared(name: str, others: list[str], advice: str) -> ManagerError:
-    return ManagerError(
-        "EBUSY", "MANAGER-SHARED", "devices that share an ID can be granted together only", name,
-        found=f"it shares one with {', '.join(others)}", advice=advice,
-    )  # fmt: skip
-
-
-def _unsafe(part: str, message: str) -> ManagerError:
-    return ManagerError(
-        "EINVAL", "MANAGER-UNSAFE", f"it is not safe to start: {message}", part,
-        advice="mend the sources or say it in the configuration; --degraded starts all the same, and protects less",
-    )  # fmt: skip

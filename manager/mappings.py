@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -42,6 +43,29 @@ class Segment(NamedTuple):
     def continues(self, other: Segment) -> bool:
         """Tell whether `other` goes on where this one ends, in both addresses and with the same permission."""
         return other.start == self.end and other.physical == self.physical + self.length and other.access == self.access
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a mapping granted.
+
+    Attributes:
+        start: first device address, in whole granules.
+        length: in bytes, in whole granules.
+        beyond: `(device address, length)` ranges that rounding to granules granted beyond what was asked.
+        widened: permissions that units grant beyond what was asked, since they cannot tell them apart.
+    """
+
+    start: int
+    length: int
+    beyond: tuple[tuple[int, int], ...] = ()
+    widened: Access = Access.NONE
+
+    @classmethod
+    def of(cls, segment: Segment, start: int, length: int, widened: Access) -> Granted:
+        """Return what a segment of whole granules grants, beside the range that was asked for."""
+        beyond = [(segment.start, start - segment.start), (start + length, segment.end - start - length)]
+        return cls(segment.start, segment.length, tuple(pair for pair in beyond if pair[1]), widened)
 
 
 class Mappings:

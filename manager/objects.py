@@ -175,6 +175,13 @@ class SmmuObject:
             self._restore(done, start, length)
             raise (refused(error, "EINVAL") if isinstance(error, IommuError) else error) from error
 
+    def restore(self, start: int, length: int, before: Iterable[Segment]) -> None:
+        """Let a range mean what it did before a change; where a unit refuses even that, deny the devices everything."""
+        self._put(start, length, None)
+        for segment in before:
+            self.mappings.put(segment)
+        self._restore(list(self._slots.values()), start, length)
+
     def _put(self, start: int, length: int, new: Segment | None) -> None:
         if new is None:
             self.mappings.remove(start, length)

@@ -16,7 +16,7 @@ ALLOWED = {
     "parsers": {"base"},
     "topology": {"base", "parsers"},
     "iommu": {"base"},
-    "manager": {"base", "topology", "iommu"},
+    "manager": {"base", "parsers", "topology", "iommu"},
     "faults": {"base", "parsers", "iommu", "topology"},
     "logging_backend": {"base"},
     "cli": {"base", "parsers", "topology", "iommu", "manager", "faults", "logging_backend"},

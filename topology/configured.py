@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
-from ..base import Origin
+from ..base import Finding, Origin
 from ..parsers.smmu_config import Configuration
 from ..parsers.sources import Inputs
 from .builder import TopologyBuilder
@@ -27,7 +28,15 @@ def add_configurations(builder: TopologyBuilder, inputs: Inputs, *, keep: bool) 
     for configuration in inputs.configurations:
         builder.sources.append(Source(configuration.source, "configuration", _size(configuration.source)))
         merge(builder, configuration, keep=keep)
-    return ignored_tables(inputs.configurations)
+    ignored = ignored_tables(inputs.configurations)
+    builder.findings[:] = [_of_ignored(one) if one.origin.part in ignored else one for one in builder.findings]
+    return ignored
+
+
+def _of_ignored(finding: Finding) -> Finding:
+    """Return a finding of a table that is not used as what it is then: worth knowing, and no reason to stop."""
+    advice = "; ".join(filter(None, (finding.advice, "the configuration ignores this table")))
+    return replace(finding, severity="note", advice=advice)
 
 
 def _named_modules(builder: TopologyBuilder, inputs: Inputs) -> Iterator[Configuration]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 INCLUDE_ALL = "INCLUDE_PCI_ALL"
 NO_MAP = "no source names an IOMMU for it"
 
+MOST_HOPS = 64
+"""Steps of one ID that are followed. Boards have two; maps of a damaged table can lead on through every ID there is."""
+
 Verdict = Literal["controlled", "no-iommu", "disabled", "unresolved"]
 """`controlled`: the IOMMU is known. `no-iommu`: nothing stands between the device and memory. `disabled`: the source
 names an IOMMU and says that it is not in use. `unresolved`: what is needed to tell is not in the sources."""
@@ -231,7 +234,7 @@ def _finish(topology: Topology, begun: Route, start: str, first: IdMap) -> Route
     place, identifier = start, begun.requester
     seen = set()
     while current is not None and current.target is not None:
-        if (place, identifier) in seen:
+        if (place, identifier) in seen or len(hops) == MOST_HOPS:
             return replace(begun, hops=tuple(hops), reason="the maps lead in a circle")
         seen.add((place, identifier))
         after = apply(current, identifier)
@@ -254,10 +257,10 @@ def _finish(topology: Topology, begun: Route, start: str, first: IdMap) -> Route
 
 def _msi_hops(topology: Topology, start: str, number: int | None) -> tuple[Hop, ...]:
     """Walk from a root or device to an MSI controller."""
-    hops = []
+    hops: list[Hop] = []
     place, identifier = start, number
     seen = set()
-    while (place, identifier) not in seen:
+    while (place, identifier) not in seen and len(hops) < MOST_HOPS:
         seen.add((place, identifier))
         one = match(topology.maps_for(place, identifier or 0), identifier or 0, "msi")
         if one is None or one.target is None:

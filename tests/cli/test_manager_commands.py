@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Ran
-from tests.conftest import BOARDS
+from tests.conftest import BOARDS, FIXTURES
 
 VTD, SMMU = str(BOARDS / "q35-vtd"), str(BOARDS / "virt-smmuv3-acpi")
 
@@ -44,10 +44,10 @@ def test_prove_fails_on_a_hole(run: Callable[..., Ran], monkeypatch: pytest.Monk
 
 
 def test_devices_behind_no_unit_are_said_loudly(run: Callable[..., Ran]) -> None:
-    """What reaches all of memory is named on stderr, and in JSON."""
+    """What reaches all of memory is named first, and in JSON, and makes the status 1."""
     ran = run("prove", "--board", str(BOARDS / "virt-bypass-acpi"))
-    assert ran.status == 0
-    assert ran.err.splitlines()[-1] == (
+    assert ran.status == 1
+    assert ran.out.splitlines()[1] == (
         "UNRESTRICTED: 0000:81:00.0 reaches all of memory: the maps lead to its:0, and to no IOMMU"
     )
     document = json.loads(run("prove", "--board", str(BOARDS / "virt-bypass-acpi"), "--format", "json").out)
@@ -62,8 +62,8 @@ def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path)
     assert ran.status == 4
     assert "no driver here programs units of kind smmuv2" in ran.err
     ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"), "--degraded")
-    assert ran.status == 0
-    assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit smmuv2@51400000 is not programmed" in ran.err
+    assert ran.status == 1
+    assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit smmuv2@51400000 is not programmed" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,60 @@ def test_a_device_without_unit_cannot_be_asked(run: Callable[..., Ran]) -> None:
     ran = run("dma", "--board", str(BOARDS / "virt-bypass-acpi"), "--device", "81:00.0", "--read", "0")
     assert ran.status == 3
     assert "no unit is known to control this device: the maps lead to its:0" in ran.err
+
+
+SCENARIO = str(FIXTURES / "scenarios" / "two-vms.toml")
+
+
+def test_prove_holds_what_a_scenario_leaves_behind(run: Callable[..., Ran]) -> None:
+    """The steps are told on stderr, and the proof is of what VMs and guests have granted by then."""
+    ran = run("prove", "--board", VTD, "--scenario", SCENARIO)
+    assert ran.status == 0
+    assert (
+        "ID 0x18, object 8 of cluster: reaches 4 KiB, as granted\n  r--  0x50000000-0x50000fff at 0x101000000"
+        in ran.out
+    )
+    assert "VM cluster starts: done\n" in ran.err
+    assert (
+        "0000:00:03.0 writes 0x40200000, 512 bytes: denied: 0x40200000 is refused\n"
+        "  incident: 0000:00:03.0 (ID 0x18 of vtd@fed90000): write of 0x40200000 refused: no permission to write "
+        "(LGN.2)\n"
+        "  cluster (guest) is told: 0000:00:05.0 (ID 0x0 of vdev-smmu): write of 0x40200000 refused"
+    ) in ran.err
+
+
+def test_an_access_follows_a_scenario(run: Callable[..., Ran]) -> None:
+    """The access is made in the state that the scenario leaves behind."""
+    ran = run("dma", "--board", VTD, "--scenario", SCENARIO, "--device", "0000:00:03.0", "--read", "0x50000010,8")
+    assert ran.status == 0
+    assert "allowed: physical 0x101000010" in ran.out
+
+
+def test_a_scenario_that_goes_another_way_is_a_failure(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A step that is not as the scenario expects is said, and makes the status 1; notes are told, errors stop it."""
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'vm = [{ name = "a", qvm = "q" }]\n'
+        '[[event]]\ndo = "start"\nvm = "a"\nexpect = "refused"\n'
+        '[[event]]\ndo = "read"\ndevice = "0000:00:03.0"\naddress = 0\nexpect = "denied"\n'
+    )
+    (tmp_path / "q").write_text("cpu\n")
+    ran = run("prove", "--board", VTD, "--scenario", str(path))
+    assert ran.status == 1
+    assert "the option has no bearing on DMA" in ran.err
+    assert "VM a starts: done - EXPECTED refused\n" in ran.err
+    path.write_text('events = 1\n[[event]]\ndo = "poll"\n')
+    ran = run("prove", "--board", VTD, "--scenario", str(path))
+    assert (ran.status, ran.out) == (3, "")
+    assert "did you mean event?" in ran.err
+    path.write_text("manager = false\n")
+    assert (
+        "the scenario has no manager, and nothing to show" in run("prove", "--board", VTD, "--scenario", str(path)).err
+    )
+
+
+def test_problems_of_a_vm_are_noted(run: Callable[..., Ran]) -> None:
+    """A unity-mapped VM that runs without protection from a device is told as such."""
+    ran = run("prove", "--board", SMMU, "--scenario", str(FIXTURES / "scenarios" / "arm-guest.toml"))
+    assert ran.status == 0
+    assert "  note: mem:0xe6ef0000: no unit is known to control this device" in ran.err

@@ -258,3 +258,11 @@ def test_a_map_of_a_function_may_hold_several_ids() -> None:
     assert [(route.stream, route.count) for route in found] == [(0x40, 4)]
     assert [sender.name for sender in senders(one, "other", 0x43)] == ["0000:00:03.0"]
     assert senders(one, "unit", 0x1018) == []
+
+
+def test_maps_that_lead_on_and_on_are_not_followed_for_ever() -> None:
+    """A map that leads to its own space one ID further would visit every ID there is: it counts as a circle."""
+    shifting = IdMap("pci:0000", "pci:0000", 0, 1 << 32, 1, HERE, "test", carries="both")
+    route = route_rid(topology(shifting), 0, 0x18)
+    assert (route.verdict, route.reason, len(route.hops)) == ("no-iommu", "the maps lead in a circle", 64)
+    assert route.msi_hops == ()

@@ -1,0 +1,224 @@
+"""`iommuman run`: the manager as a service, on a simulated board."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from ..base import printable
+from . import output
+from .board import add_board, load_board, start_manager
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ..logging_backend import SetWriter
+    from ..manager import Incident, Manager
+    from ..manager.holdings import Level
+    from ..manager.service import Service
+    from ..topology import Topology
+
+EPILOG = """\
+Devices are denied everything until clients have them granted memory ('iommuman client', or the client API). The board
+is simulated: clients with the ability 'dma' may let its devices access memory. Lines go to the log, buffer set
+'smmuman' ('slog2info' shows it), and during start to stderr as well.
+
+Exit status: 0 stopped by SIGTERM or SIGINT, everything is denied; 2 wrong usage; 3 a source cannot be read; 4 it is not
+safe to start, or was not to go on.
+"""
+
+FAULTS, LINES = 0, 1
+"""Buffers of the log."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = EPILOG
+    add_board(parser)
+    parser.add_argument("--socket", required=True, metavar="PATH", help="the Unix socket to serve")
+    parser.add_argument("--mode", type=_mode, default=0o600, metavar="MODE", help="of the socket, octal; default: 600")
+    parser.add_argument("--access", metavar="FILE", help="TOML list of who may do what; default: root and this user")
+    parser.add_argument("--state", metavar="FILE", help="remember grants there, for clients of a restarted service")
+    parser.add_argument(
+        "--faults-to", type=_faults_to, default="slog2", metavar="WHERE", help="slog2 (default), or jsonl:PATH"
+    )
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:  # noqa: PLR2004 - the permission bits
+        raise argparse.ArgumentTypeError(f"{text!r} is no mode; write it in octal, such as 660")
+    return mode
+
+
+def _faults_to(text: str) -> str:
+    """Return the path of a file of JSON Lines; empty for the log."""
+    if text == "slog2":
+        return ""
+    kind, _, path = text.partition(":")
+    if kind != "jsonl" or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither slog2 nor jsonl:PATH")
+    return path
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    topology = load_board(arguments)
+    output.report(topology.findings, topology.passed_over)
+    from ..manager import ManagerError
+
+    with _Log() as log:
+        try:
+            return _run(arguments, topology, log)
+        except ManagerError as error:
+            log.starting = True
+            log("critical", str(error))
+            return output.UNSAFE
+
+
+def _run(arguments: argparse.Namespace, topology: Topology, log: _Log) -> int:
+    import asyncio
+
+    from ..manager.access_list import load_access
+    from ..manager.listener import Listener
+    from ..manager.service import Service
+    from ..manager.state import StateFile
+
+    access = load_access(arguments.access) if arguments.access is not None else None
+    started = start_manager(topology, degraded=arguments.degraded)
+    manager = started.manager
+    manager.sinks.append(log.to_file(arguments.faults_to) if arguments.faults_to else log.to_set)
+    announce(manager, log)
+    with Listener(arguments.socket, arguments.mode) as listener:
+        state = StateFile(arguments.state, manager) if arguments.state is not None else None
+        service = Service(manager, started.machine, access=access, state=state, log=log)
+        log("info", f"serving clients at {arguments.socket}")
+        log.starting = False
+        asyncio.run(_serve(service, listener.socket))
+    return output.OK
+
+
+async def _serve(service: Service, listening: socket.socket) -> None:
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop)
+    await service.run(listening)
+
+
+def announce(manager: Manager, log: Callable[[Level, str], None]) -> None:
+    """Say what is controlled, and loudly what is not."""
+    survey = manager.survey
+    for name in manager.ports:
+        devices = [
+            member.device.name
+            for member in survey.members.values()
+            if any(place.unit == name for place in member.endpoints)
+        ]
+        startup = [one for one in devices if survey.members[one].startup]
+        granted = f", but what the configuration grants {', '.join(startup)}" if startup else ""
+        log("info", f"{name} controls {len(devices)} devices; all are denied everything{granted}: {', '.join(devices)}")
+    for word, open_ones in (("no unit stands before", survey.unrestricted), ("unknown who controls", survey.unknown)):
+        for name, reason in open_ones:
+            log("warning", f"UNRESTRICTED: {name} may reach ALL MEMORY, {word} it: {reason}")
+
+
+class _Log:
+    """The log of the service: a buffer set, and stderr as long as it starts.
+
+    Attributes:
+        starting: lines go to stderr too.
+    """
+
+    def __init__(self) -> None:
+        from ..logging_backend import BufferConfig, SetConfig, register
+
+        self.starting = True
+        self._file: TextIO | None = None
+        self._set: SetWriter = register(SetConfig("smmuman", (BufferConfig("faults", 128), BufferConfig("slog", 32))))
+
+    def __enter__(self) -> _Log:  # noqa: PYI034 - the class is private
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the set, and the file of refused accesses."""
+        self._set.close()
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what could not be written has been said
+                self._file.close()
+
+    def __call__(self, level: Level, text: str) -> None:
+        """Log a line."""
+        from ..logging_backend import Severity
+
+        severities = {
+            "info": Severity.INFO,
+            "warning": Severity.WARNING,
+            "error": Severity.ERROR,
+            "critical": Severity.CRITICAL,
+        }
+        self._set.log(LINES, 0, severities[level], printable(text))
+        if self.starting:
+            sys.stderr.write(f"{'iommuman' if level == 'info' else level}: {printable(text)}\n")
+            sys.stderr.flush()
+
+    def to_set(self, incident: Incident) -> None:
+        """Log a refused access."""
+        from ..logging_backend import Severity
+
+        self._set.log_fields(FAULTS, 1, Severity.ERROR, str(incident), fields_of(incident), incident.time)
+
+    def to_file(self, path: str) -> Callable[[Incident], None]:
+        """Return what writes refused accesses as JSON Lines, in the names of OpenTelemetry. Raises ManagerError."""
+        import json
+        import os
+
+        from ..manager import ManagerError
+
+        try:
+            file = self._file = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - until the service ends
+        except OSError as error:
+            message = f"refused accesses cannot be written: {error.strerror}"
+            raise ManagerError("EIO", "SERVICE-FAULTS", message, path) from None
+
+        def sink(incident: Incident) -> None:
+            line = {
+                "Timestamp": incident.time,
+                "SeverityNumber": 17,
+                "SeverityText": "ERROR",
+                "Body": str(incident),
+                "Attributes": fields_of(incident),
+                "Resource": {"service.name": "smmuman", "process.pid": os.getpid()},
+            }
+            try:
+                file.write(json.dumps(line, separators=(",", ":")) + "\n")
+                file.flush()
+            except OSError as error:
+                self("error", f"{path} cannot be written: {error.strerror}")
+
+        return sink
+
+
+def fields_of(incident: Incident) -> dict[str, object]:
+    """Return the fields of a refused access that have a value."""
+    refusal = incident.refusal
+    fields = {
+        "smmu": refusal.unit,
+        "id": refusal.identifier,
+        "address": refusal.address,
+        "access": refusal.access or None,
+        "reason": refusal.code,
+        "devices": " ".join(incident.devices) or None,
+        "object": incident.object,
+        "raw": refusal.raw.hex(),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
