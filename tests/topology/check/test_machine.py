@@ -12,7 +12,7 @@ from iommuman.topology import assemble
 from iommuman.topology.check import Board, check, machine, machine_memory, machine_names
 
 from tests.conftest import BOARDS
-from tests.parsers.devicetree.build import blob, node
+from tests.parsers.devicetree import build
 
 from .boards import (
     ALL,
@@ -196,7 +196,7 @@ CASES = (
 
 def test_two_device_trees_are_told() -> None:
     """Trees of two boards make one topology, so it is said that there are two; one alone is nothing to speak of."""
-    trees = [read_devicetree(blob(node("usb")), name) for name in ("one.dtb", "two.dtb")]
+    trees = [read_devicetree(build.blob(build.node("usb")), name) for name in ("one.dtb", "two.dtb")]
     for count, says in ((1, []), (2, [("warning", None, "there are two device trees; the other is one.dtb")])):
         inputs = Inputs(trees=trees[:count])
         assert said(RULES, "MACHINE-TWICE", Board(inputs, assemble(inputs))) == says
