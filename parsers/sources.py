@@ -38,6 +38,9 @@ NOT_IN_A_FOLDER = "a configuration; give it with --config"
 NO_SOURCE = "no table, acpidump text, device tree or PCI topology"
 """Why a file is passed over that holds something else."""
 
+SAME = "the same as "
+"""Why a file is passed over that was read already; the name under which it was follows."""
+
 _START = 4096
 _FIRST_LETTERS = (*(bytes([letter]) for letter in b"#@adfrsu"), b"")
 """What option words, comments and names of included files begin with; nothing: the first word comes later."""
@@ -99,7 +102,8 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     for path in paths:
         before, passed_over = (inputs.found, len(inputs.memory)), len(inputs.passed_over)
         _read_path(path, inputs)
-        if before == (inputs.found, len(inputs.memory)) and not inputs.findings:
+        repeats = any(reason.startswith(SAME) for _, reason in inputs.passed_over[passed_over:])
+        if before == (inputs.found, len(inputs.memory)) and not inputs.findings and not repeats:
             inputs.findings.append(_nothing_in(path, inputs, passed_over))
     if inputs.empty:
         errors = [finding for finding in inputs.findings if finding.severity == "error"]
@@ -140,7 +144,7 @@ def _read_path(path: str, inputs: Inputs) -> None:
             from .smmu_config import read_configuration
 
             if data in inputs.contents:
-                inputs.passed_over.append((path, f"the same as {inputs.contents[data]}"))
+                inputs.passed_over.append((path, f"{SAME}{inputs.contents[data]}"))
             else:
                 inputs.contents[data] = path
                 inputs.configurations.append(read_configuration(path))
@@ -248,10 +252,10 @@ def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
         return
     for looks_like, read in _KINDS:
         if looks_like(data):
-            first = inputs.contents.setdefault(data, name)
-            if first != name:  # read twice, every unit in it would be there twice
-                inputs.passed_over.append((name, f"the same as {first}"))
+            if data in inputs.contents:  # read twice, every unit in it would be there twice
+                inputs.passed_over.append((name, f"{SAME}{inputs.contents[data]}"))
             else:
+                inputs.contents[data] = name
                 read(data, name, inputs)
             return
     reason = "empty" if not data else NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE

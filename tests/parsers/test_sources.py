@@ -357,9 +357,11 @@ def test_a_file_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
     inputs = read_sources([str(folder)])
     assert len(inputs.tables) == 1
     assert inputs.passed_over == [(f"{folder}/two", f"the same as {folder}/one")]
-    named = read_sources([str(folder / "one"), str(folder / "two")])
-    assert len(named.tables) == 1
-    assert named.findings[0].message.endswith(f"(the same as {folder}/one)")
+    for names in (("one", "two"), ("one", "one")):
+        named = read_sources([str(folder / name) for name in names])
+        assert (len(named.tables), named.findings) == (1, [])
+        assert named.passed_over == [(f"{folder}/{names[1]}", f"the same as {folder}/one")]
+    assert len(read_sources([str(folder), str(folder / "one")]).tables) == 1
 
 
 IOMEM = b"00001000-0009fbff : System RAM\n0009fc00-0009ffff : Reserved\n"
