@@ -110,4 +110,4 @@ def _width() -> int:
     """Return how many characters a line may have: as COLUMNS says, or as the terminal does."""
     import shutil
 
-    return shutil.get_terminal_size((NO_TERMINAL, 24)).columns
+    return min(shutil.get_terminal_size((NO_TERMINAL, 24)).columns, output.MOST_COLUMNS)

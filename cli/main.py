@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ..base import IommumanError
-from .output import EPILOG, UNREADABLE, UNSAFE, USAGE, complain, finding_text, version
+from .output import EPILOG, MOST_COLUMNS, UNREADABLE, UNSAFE, USAGE, complain, finding_text, version
 
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
@@ -93,7 +93,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """Lay help out for 100 columns, or COLUMNS: asking the terminal costs an import of shutil for every command."""
     columns = os.environ.get("COLUMNS", "")
-    return argparse.RawDescriptionHelpFormatter(prog, width=int(columns) if columns.isdigit() else 100)
+    width = min(int(columns[:6]), MOST_COLUMNS) if columns.isdecimal() else 100
+    return argparse.RawDescriptionHelpFormatter(prog, width=width)
 
 
 class _Version(argparse.Action):

@@ -17,6 +17,9 @@ OK, FINDINGS, USAGE, UNREADABLE, UNSAFE = 0, 1, 2, 3, 4
 """Exit statuses: answered; answered, with findings that matter; wrong usage; input that cannot be read; the manager was
 not started, since that would not be safe (smmuman's design safe state is to exit)."""
 
+MOST_COLUMNS = 1000
+"""Width up to which COLUMNS is believed: a line takes memory by it."""
+
 MOST_ENTRIES = 8
 """Entries of folders that were passed over and are named."""
 

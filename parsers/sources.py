@@ -164,7 +164,8 @@ def is_sys_tree(folder: str) -> bool:
 def _cannot_open(path: str, error: Exception) -> ParseError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     advice = "name a file or folder that is there and that may be read"
-    return ParseError(Finding("SOURCE-OPEN", "error", Origin(path), f"this cannot be opened: {reason}", advice=advice))
+    origin = Origin(path or "''")
+    return ParseError(Finding("SOURCE-OPEN", "error", origin, f"this cannot be opened: {reason}", advice=advice))
 
 
 def read_file(path: str, limit: int | None = None) -> bytes:

@@ -179,3 +179,15 @@ def test_the_exit_status_is_right_when_nothing_can_be_said(
         ["sh", "-c", f'exec "$@" {redirection}', "sh", *command(*words)], capture_output=True, check=False
     )
     assert (ran.returncode, b"Traceback" in ran.stdout + ran.stderr) == (status, False)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "\u00b2", "-5", "9" * 25, ""])
+@pytest.mark.parametrize("words", [("dump", "--help"), ("diff", "-y", str(BOARD), str(BOARDS / "q35-vtd-plain"))])
+def test_any_columns_will_do(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, columns: str, words: tuple[str, ...]
+) -> None:
+    """What COLUMNS says is taken when it is a sensible number, and lines never grow beyond reason."""
+    monkeypatch.setenv("COLUMNS", columns)
+    ran = run(*words)
+    assert ran.status == (0 if words[0] == "dump" else 1)
+    assert max(map(len, ran.out.splitlines())) <= 1000
