@@ -165,8 +165,8 @@ def test_what_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> None:
         "": "No such file or directory",
     }
     for path, reason in reasons.items():
-        place = f"{path}: " if path else ""
-        assert refused(path) == f"{place}this cannot be opened: {reason}; {advice}"
+        name = path or "''"
+        assert refused(path) == f"{name}: this cannot be opened: {reason}; {advice}"
     assert "this cannot be opened: embedded null" in refused("a\0b")
     assert "this cannot be opened: " in refused("\ud800")
 
