@@ -9,7 +9,7 @@ from .model import Device, Grant, PciRoot, ReservedRegion
 from .resolve import Route, route_root_rid, routes
 from .senders import reaches
 from .topology import Topology
-from .view import size
+from .view import size, stream_words
 
 X86_MSI_START, X86_MSI_LENGTH = 0xFEE00000, 0x100000
 """Writes to this window are interrupts on x86 and are never translated (VT-d specification 4.1 §3.14)."""
@@ -175,7 +175,10 @@ def at_address(topology: Topology, address: int) -> list[Place]:
     """Return everything that an address falls in: reserved memory, registers of IOMMUs, windows of PCI functions."""
     places = []
     for region in topology.reserved:
-        owners = [*region.devices, *(stream.iommu for stream in region.streams)]
+        owners = [
+            *region.devices,
+            *(f"{one.iommu} {stream_words(one.base, one.length)}" for one in region.streams),
+        ]
         name = f"reserved memory ({region.kind}) for {', '.join(owners) or 'no device that is named'}"
         starts = dict.fromkeys(start for start in (region.start, region.physical) if start is not None)
         places += [Place(name, start, region.length, region.origin) for start in starts]

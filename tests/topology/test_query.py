@@ -133,3 +133,12 @@ def test_windows_of_functions_are_found_by_address() -> None:
     assert any("0000:00:03.0" in place.name for place in at_address(topology, memory[0].start))
     assert not at_address(topology, ports[0].start)
     assert "KiB" in at_address(topology, memory[0].start)[0].extent
+
+
+def test_regions_for_ids_name_the_ids() -> None:
+    """Two ranges of IDs at one unit are told apart by the IDs, not by the unit named twice."""
+    builder = TopologyBuilder()
+    streams = (StreamRange("unit", 0x100, 1), StreamRange("unit", 0x200, 2))
+    builder.reserved.append(ReservedRegion("rmr", 0x1000, 0x1000, HERE, "direct", streams=streams))
+    (place,) = at_address(Topology(builder), 0x1000)
+    assert place.name == "reserved memory (rmr) for unit ID 0x100, unit IDs 0x200-0x201"

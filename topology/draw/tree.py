@@ -9,17 +9,20 @@ from ...base import Origin, format_rid, printable
 from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
-from ..view import KINDS, Attachment, attachments, describe, grant_words, short_origin, size
+from ..view import (
+    KINDS,
+    MEANINGS,
+    Attachment,
+    attachments,
+    describe,
+    grant_words,
+    short_origin,
+    size,
+    stream_words,
+)
 
 BOLD, DIM, RED, GREEN, YELLOW, RESET = "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
 
-
-MEANINGS = {
-    "direct": "mapped one to one",
-    "mapped": "stays mapped",
-    "avoid": "not to be used",
-    "memory": "set aside",
-}
 
 INTERRUPT_SOURCES = ("pmcg", "iwb")
 """Kinds of devices that write interrupt messages and nothing else."""
@@ -171,7 +174,7 @@ def _map_line(one: IdMap) -> _Line:
     if one.fallback:
         return _Line(one.source, "every function that no other unit names", one.origin)
     if one.single:
-        return _Line(one.source, f"every requester ID → {_stream(one.output)}", one.origin)
+        return _Line(one.source, f"every requester ID → {stream_words(one.output)}", one.origin)
     several = one.length > 1
     last = one.base + one.length - 1
     text = f"requester IDs 0x{one.base:04x}-0x{last:04x}" if several else f"requester ID 0x{one.base:04x}"
@@ -254,12 +257,6 @@ def _ids(routes: list[Route]) -> str:
     return ("IDs " if plural else "ID ") + ", ".join(shown)
 
 
-def _stream(stream: int | None, count: int = 1) -> str:
-    if stream is None:
-        return "no ID"
-    return f"ID 0x{stream:x}" if count == 1 else f"IDs 0x{stream:x}-0x{stream + count - 1:x}"
-
-
 def _msi_words(one: Attachment) -> str:
     """Say where a device's message-signalled interrupts go."""
     if one.msi is None:
@@ -324,7 +321,7 @@ def _region_line(topology: Topology, region: ReservedRegion) -> _Line:
         words.append(f"physical 0x{region.physical:x}")
     if region.devices:
         words.append("for " + " ".join(region.devices))
-    words += [f"for {stream.iommu} {_stream(stream.base, stream.length)}" for stream in region.streams[:MOST_IDS]]
+    words += [f"for {stream.iommu} {stream_words(stream.base, stream.length)}" for stream in region.streams[:MOST_IDS]]
     if len(region.streams) > MOST_IDS:
         words.append(f"and {len(region.streams) - MOST_IDS} more")
     words += [
