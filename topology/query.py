@@ -91,6 +91,8 @@ def _find(topology: Topology, name: str) -> str:
         if full in topology.devices:
             return full
     ends = [full for full in topology.devices if full.endswith((f"/{name}", f".{name}"))]
+    if not ends and "\\" in name:
+        ends = [full for full in topology.devices if _unpadded(full) in (_unpadded(name), f"acpi:{_unpadded(name)}")]
     if len(ends) == 1:
         return ends[0]
     hosts = [root for root in topology.roots if root in (name, f"dt:{name}")]
@@ -100,6 +102,11 @@ def _find(topology: Topology, name: str) -> str:
             Finding("TOPOLOGY-NAME", "error", Origin(""), text, advice=f"name a function of it, as {hosts[0]}/01:00.0")
         )
     raise _unknown(name, "device", ends, list(topology.devices))
+
+
+def _unpadded(name: str) -> str:
+    """Return an ACPI path without the underscores that fill its segments up to four letters (ACPI 6.5 §5.3)."""
+    return ".".join(part.rstrip("_") for part in name.split("."))
 
 
 def _unknown(name: str, kind: str, several: list[str], known: list[str]) -> TopologyError:

@@ -75,6 +75,17 @@ def test_a_host_bridge_is_no_device_but_its_functions_are() -> None:
         ask(board("virt-smmuv3-dt"), "/pcie@10000000")
 
 
+def test_acpi_paths_are_known_with_and_without_padding() -> None:
+    """The underscores that fill up the segments of an ACPI path are no part of the name."""
+    builder = TopologyBuilder()
+    builder.device(Device("acpi:\\_SB.PCI0.UA0", "acpi", HERE))
+    topology = Topology(builder)
+    for name in ("\\_SB_.PCI0.UA0_", "acpi:\\_SB_.PCI0.UA0", "\\_SB.PCI0.UA0"):
+        assert ask(topology, name).device.name == "acpi:\\_SB.PCI0.UA0"
+    with pytest.raises(TopologyError, match="there is no device"):
+        ask(topology, "\\_SB_.PCI0.UA1")
+
+
 def test_a_name_that_several_have_is_refused() -> None:
     """The end of a path that two devices share is refused, and both are listed."""
     builder = TopologyBuilder()
