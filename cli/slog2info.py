@@ -163,7 +163,7 @@ def _file(
     from ..logging_backend.text_in import TextOptions, is_text, parse_text
 
     if str(arguments.file) == "-":
-        data = sys.stdin.buffer.read(_MAX_TEXT)
+        data = sys.stdin.buffer.read(_MAX_TEXT) if sys.stdin is not None else b""
     else:
         with os.fdopen(open_set(arguments.file), "rb") as file:
             if not is_text(file.read(_PEEK)):

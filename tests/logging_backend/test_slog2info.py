@@ -162,6 +162,8 @@ def test_text_is_read_like_a_saved_log(
     assert run("-s", "-l", str(path), "--set", "io*", "--year", "2023", status=1) == run("-s", "-b", "io-pkt")
     lines = run("--json", "-l", str(path), "--severity", "error", "--year", "2023", status=1)
     assert [json.loads(line)["Timestamp"] for line in lines] == [1_700_000_000_000_000_000]
+    monkeypatch.setattr(sys, "stdin", None)  # closed by whoever started us
+    assert run("-l", "-") == []
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     assert run("-s", "-l", "-", status=1) == run("-s")
     assert logs.close() == 0

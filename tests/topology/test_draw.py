@@ -181,6 +181,12 @@ def test_a_real_board_as_a_tree() -> None:
     ]
 
 
+def test_sources_of_one_kind_are_counted() -> None:
+    """Several trees are said in one word with their number."""
+    trees = [str(BOARDS / name / "board.dtb") for name in ("virt-smmuv3-dt", "virt-gicv2m-dt")]
+    assert draw_tree(load_topology(trees)).splitlines()[0] == "read: 2 devicetree"
+
+
 def test_what_cannot_be_told_is_shown_as_such() -> None:
     """Scopes that need the PCI topology stand with their unit, and devices that they may hold stand apart."""
     topology = load_topology([str(HANDMADE / "dmar-two-hop-blind")])

@@ -90,7 +90,8 @@ def _summary(topology: Topology) -> str:
     """Say what was read, and what it says of the whole machine."""
     tables = [source.kind for source in topology.sources if source.used and source.kind != "pci"]
     functions = sum(len(pci.functions) for pci in topology.pci)
-    words = [*tables, *([f"{functions} PCI function{'' if functions == 1 else 's'}"] if functions else [])]
+    counted = [kind if (many := tables.count(kind)) == 1 else f"{many} {kind}" for kind in dict.fromkeys(tables)]
+    words = [*counted, *([f"{functions} PCI function{'' if functions == 1 else 's'}"] if functions else [])]
     text = "read: " + (", ".join(words) or "nothing that speaks of IOMMUs")
     facts = [
         fact.name if fact.value is True else f"no {fact.name}" if fact.value is False else f"{fact.name} {fact.value}"
