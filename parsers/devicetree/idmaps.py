@@ -140,7 +140,8 @@ class _MapReader:
             return None
         count = self._specifier_cells(index, target)
         if count > MAX_SPECIFIER or len(cells) < FIXED_CELLS + count:
-            message = f"the entry is cut off: {self.cells_name} of {target.path} asks for {count} cells of specifier"
+            cells_asked = f"{count} cell{'' if count == 1 else 's'}"
+            message = f"the entry is cut off: {self.cells_name} of {target.path} asks for {cells_asked} of specifier"
             self.report("DT-MAP-LENGTH", index, message, rest)
             return None
         specifier, length = cells[2 : 2 + count], cells[2 + count]
