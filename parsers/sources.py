@@ -2,7 +2,7 @@
 
 A source is a file (an ACPI table, the text of acpidump, a device tree, a PCI topology), a folder of these, a Linux
 `/sys` tree or a copy of one, or `live`, which is this machine's `/sys`. Beside these, the memory map is taken from
-`/sys`, the text of `/proc/iomem`, and kernel logs.
+`/sys`, the text of `/proc/iomem`, and kernel logs, and from the latter what was found and set up at boot.
 
 Every command imports this module, so it does without pathlib, which takes as long to import as a table to read.
 """
@@ -22,6 +22,7 @@ from .errors import ParseError
 if TYPE_CHECKING:
     from .acpi import Table
     from .devicetree import DeviceTree
+    from .kernel_log import BootLog
     from .memory_map import MemoryRange
     from .pci import PciTopology
     from .smmu_config import Configuration
@@ -64,6 +65,7 @@ class Inputs:
         trees: device trees.
         pci: PCI topologies.
         memory: the memory map; ranges of several sources stand after each other and may say the same.
+        kernel_logs: what kernel logs say that was found and set up at boot.
         configurations: configurations of smmuman that the user named.
         modules: board modules that the user named.
         passed_over: files that are nothing of these, each with the reason.
@@ -75,6 +77,7 @@ class Inputs:
     trees: list[DeviceTree] = field(default_factory=list)
     pci: list[PciTopology] = field(default_factory=list)
     memory: list[MemoryRange] = field(default_factory=list)
+    kernel_logs: list[BootLog] = field(default_factory=list)
     configurations: list[Configuration] = field(default_factory=list)
     modules: list[Configuration] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
@@ -100,10 +103,12 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     """
     inputs = Inputs()
     for path in paths:
-        before, passed_over = (inputs.found, len(inputs.memory)), len(inputs.passed_over)
+        before = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
+        passed_over = len(inputs.passed_over)
         _read_path(path, inputs)
         repeats = any(reason.startswith(SAME) for _, reason in inputs.passed_over[passed_over:])
-        if before == (inputs.found, len(inputs.memory)) and not inputs.findings and not repeats:
+        after = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
+        if before == after and not inputs.findings and not repeats:
             inputs.findings.append(_nothing_in(path, inputs, passed_over))
     if inputs.empty:
         errors = [finding for finding in inputs.findings if finding.severity == "error"]
@@ -349,17 +354,26 @@ def _read_iomem(data: bytes, name: str, inputs: Inputs) -> None:
 
 
 def _looks_like_log(data: bytes) -> bool:
-    if b": [mem 0x" not in data and b"efi: " not in data:
-        return False
-    from .memory_map import has_memory_log
+    if b": [mem 0x" in data or b"efi: " in data:
+        from .memory_map import has_memory_log
 
-    return has_memory_log(data)
+        if has_memory_log(data):
+            return True
+    if b"to iommu group " not in data and b"DRHD base: 0x" not in data:
+        return False
+    from .kernel_log import parse_boot_log
+
+    return not parse_boot_log(data).empty
 
 
 def _read_log(data: bytes, name: str, inputs: Inputs) -> None:
+    from .kernel_log import parse_boot_log
     from .memory_map import parse_memory_log
 
     _add_memory(parse_memory_log(data, name), inputs)
+    boot = parse_boot_log(data, name)
+    if not boot.empty:
+        inputs.kernel_logs.append(boot)
 
 
 def _add_memory(found: tuple[tuple[MemoryRange, ...], tuple[Finding, ...]], inputs: Inputs) -> None:

@@ -180,6 +180,11 @@ class Place:
 
 def at_address(topology: Topology, address: int) -> list[Place]:
     """Return everything that an address falls in: reserved memory, registers of IOMMUs, windows of PCI functions."""
+    return [place for place in all_places(topology) if place.start <= address < place.start + place.length]
+
+
+def all_places(topology: Topology) -> list[Place]:
+    """Return everything that an address can fall in, each once."""
     places = []
     for region in topology.reserved:
         owners = [
@@ -201,8 +206,7 @@ def at_address(topology: Topology, address: int) -> list[Place]:
                 for index, one in enumerate(function.resources)
                 if one.end >= one.start and one.flags & MEMORY
             ]
-    unique = {(place.name, place.start): place for place in places}
-    return [place for place in unique.values() if place.start <= address < place.start + place.length]
+    return list({(place.name, place.start): place for place in places}.values())
 
 
 MEMORY = 0x200

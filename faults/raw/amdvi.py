@@ -1,0 +1,167 @@
+"""AMD-Vi: entries of the event log and of the peripheral page request log, 16 bytes each.
+
+Source: AMD 48882 rev 3.x, 2.5 (event logging), 2.6 (peripheral page request logging).
+"""
+
+from __future__ import annotations
+
+from ...base import Origin
+from ..fault import Access, Fault
+from .amdvi_layout import EVENTS, MEANINGS, Event, EventCode, GuestIoPageFault, PageRequest
+from .record import Facts, Format, all_zero, check_size, rest
+
+SIZE = 16
+PAGE_REQUEST = 1
+"""Type of a page request."""
+
+_WITH_GUEST = (EventCode.IO_PAGE_FAULT, EventCode.PAGE_TAB_HARDWARE_ERROR)
+"""Events whose DomainID is part of a PASID when GN is set."""
+
+
+def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
+    """Return the fault in an entry of the event log. Raises FaultError for another length than 16 bytes.
+
+    `address` is what the device accessed; addresses of table entries and commands are in the facts.
+    """
+    check_size(raw, (SIZE,), "AMD-Vi event", origin)
+    event = _event(raw)
+    fields = dict(event.items())
+    code = event.EventCode
+    guest = bool(fields.get("GN"))
+    told = ["EventCode", "DeviceID", "Address", "GPA"]
+    domain, substream = fields.get("DomainID"), fields.get("PASID")
+    if code in _WITH_GUEST and guest and domain is not None:
+        substream, domain = fields["PASID_19_16"] << 16 | domain, None
+        told.append("PASID_19_16")
+    if not guest and not substream:
+        substream = None  # a request without PASID
+    told += ["DomainID", "PASID"]
+    privileged = not fields["US"] if guest and "US" in fields else None
+    if privileged is not None:
+        told.append("US")
+    access, spoken = _access(fields)
+    return Fault(
+        origin,
+        "amdvi",
+        iommu=iommu,
+        reason=_reason(code, fields, access),
+        name=EventCode(code).name if code in MEANINGS else "",
+        code=code,
+        identifier=fields.get("DeviceID"),
+        substream=substream,
+        address=fields.get("Address", fields.get("GPA")),
+        access=access,
+        privileged=privileged,
+        domain=domain,
+        facts=rest(event, (*told, *spoken)),
+        raw=bytes(raw),
+    )
+
+
+def _event(raw: bytes) -> Event:
+    """Return the entry as the class that its code and GN ask for."""
+    event = Event.from_bytes(raw)
+    layout = EVENTS.get(event.EventCode, Event)
+    if event.EventCode == EventCode.IO_PAGE_FAULT and event.value & GuestIoPageFault.GN.mask:
+        layout = GuestIoPageFault
+    return layout(event.value)
+
+
+def _access(fields: dict[str, int]) -> tuple[Access, tuple[str, ...]]:
+    """Return what was tried, and the flags that say no more than that."""
+    if fields.get("I"):
+        return "interrupt", ("I",)
+    if fields.get("TR"):
+        return "translation", ("TR",)
+    if "RW" not in fields:
+        return "", ()
+    if fields["RW"]:
+        return "write", ("RW",)
+    return ("execute", ("NX",)) if fields.get("NX") else ("read", ())
+
+
+def _reason(code: int, fields: dict[str, int], access: Access) -> str:
+    """Say what an event means; of an IO_PAGE_FAULT, what its flags add."""
+    if code not in MEANINGS:
+        return "event not defined by AMD 48882"
+    if code != EventCode.IO_PAGE_FAULT:
+        return MEANINGS[EventCode(code)]
+    if not fields["PR"]:
+        return "the interrupt remapping entry is not present" if fields["I"] else "the address is not mapped"
+    if fields["RZ"]:
+        return "a reserved bit is set in a table entry"
+    if fields["PE"]:
+        return f"no permission to {access}" if access in ("read", "write", "execute") else "no permission"
+    return "a table entry has an invalid level, or the address is beyond the table"
+
+
+def decode_request(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
+    """Return the request in an entry of the page request log. Raises FaultError for another length than 16 bytes."""
+    check_size(raw, (SIZE,), "AMD-Vi page request", origin)
+    bits = PageRequest.from_bytes(raw)
+    more: Facts = () if bits.Type == PAGE_REQUEST else (("Type", bits.Type),)
+    return Fault(
+        origin,
+        "amdvi",
+        iommu=iommu,
+        reason="the device asks for a page",
+        name="page request",
+        identifier=bits.DeviceID,
+        substream=bits.PASID if bits.GN else None,
+        address=bits.Address,
+        address_bits=12,
+        access="translation",
+        privileged=not bits.US,
+        facts=(*more, *rest(bits, ("DeviceID", "Type", "Address", "US", "GN", *(("PASID",) if bits.GN else ())))),
+        raw=bytes(raw),
+    )
+
+
+def encode(**fields: int) -> bytes:
+    """Return an event with these fields of the class that its EventCode and GN have.
+
+    Raises ValueError when one does not fit.
+    """
+    code = fields.get("EventCode", 0)
+    layout = EVENTS.get(code, Event)
+    if code == EventCode.IO_PAGE_FAULT and fields.get("GN"):
+        layout = GuestIoPageFault
+    return bytes(layout(**fields))
+
+
+def encode_request(**fields: int) -> bytes:
+    """Return a page request with these fields of `PageRequest`. Raises ValueError when one does not fit."""
+    return bytes(PageRequest(**fields))
+
+
+def _doubts(raw: bytes) -> str:
+    event = _event(raw)
+    if event.EventCode not in MEANINGS:
+        return f"there is no event code 0x{event.EventCode:x}"
+    return "reserved bits are set" if event.EventCode in EVENTS and event.reserved else ""
+
+
+def _request_doubts(raw: bytes) -> str:
+    bits = PageRequest.from_bytes(raw)
+    if bits.Type != PAGE_REQUEST:
+        return f"its type is {bits.Type}, not 1"
+    if bits.reserved:
+        return "reserved bits are set"
+    return "" if bits.READ or bits.WRITE or bits.EXEC else "it asks for no access"
+
+
+FORMATS = (
+    Format("amdvi", "fault", "AMD-Vi event", SIZE, decode, all_zero, _doubts, 8, 2**64 - 1),
+    Format(
+        "amdvi",
+        "page request",
+        "AMD-Vi page request",
+        SIZE,
+        decode_request,
+        all_zero,
+        _request_doubts,
+        8,
+        PageRequest.Address.mask >> 64,
+    ),
+)
+"""The records of this architecture."""
