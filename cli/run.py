@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, TextIO
 from ..base import printable
 from . import output
 from .board import add_board, load_board, start_manager
+from .incident import fault_of
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from ..faults import Fault
     from ..logging_backend import SetWriter
-    from ..manager import Incident, Manager
+    from ..manager import Manager
     from ..manager.holdings import Level
     from ..manager.service import Service
     from ..topology import Topology
@@ -93,7 +95,9 @@ def _run(arguments: argparse.Namespace, topology: Topology, log: _Log) -> int:
     access = load_access(arguments.access) if arguments.access is not None else None
     started = start_manager(topology, degraded=arguments.degraded)
     manager = started.manager
-    manager.sinks.append(log.to_file(arguments.faults_to) if arguments.faults_to else log.to_set)
+    sink = log.to_file(arguments.faults_to) if arguments.faults_to else log.to_set
+    kinds = {unit.name: unit.kind for unit in topology.iommus.values()}
+    manager.sinks.append(lambda incident: sink(fault_of(incident, kinds[incident.refusal.unit])))
     announce(manager, log)
     with Listener(arguments.socket, arguments.mode) as listener:
         state = StateFile(arguments.state, manager) if arguments.state is not None else None
@@ -171,17 +175,15 @@ class _Log:
             sys.stderr.write(f"{'iommuman' if level == 'info' else level}: {printable(text)}\n")
             sys.stderr.flush()
 
-    def to_set(self, incident: Incident) -> None:
+    def to_set(self, fault: Fault) -> None:
         """Log a refused access."""
-        from ..logging_backend import Severity
+        from ..faults.report.out import to_slog2
 
-        self._set.log_fields(FAULTS, 1, Severity.ERROR, str(incident), fields_of(incident), incident.time)
+        self._set.log_fields(FAULTS, *to_slog2(fault), fault.time)
 
-    def to_file(self, path: str) -> Callable[[Incident], None]:
+    def to_file(self, path: str) -> Callable[[Fault], None]:
         """Return what writes refused accesses as JSON Lines, in the names of OpenTelemetry. Raises ManagerError."""
-        import json
-        import os
-
+        from ..faults.report.out import json_line
         from ..manager import ManagerError
 
         try:
@@ -190,35 +192,11 @@ class _Log:
             message = f"refused accesses cannot be written: {error.strerror}"
             raise ManagerError("EIO", "SERVICE-FAULTS", message, path) from None
 
-        def sink(incident: Incident) -> None:
-            line = {
-                "Timestamp": incident.time,
-                "SeverityNumber": 17,
-                "SeverityText": "ERROR",
-                "Body": str(incident),
-                "Attributes": fields_of(incident),
-                "Resource": {"service.name": "smmuman", "process.pid": os.getpid()},
-            }
+        def sink(fault: Fault) -> None:
             try:
-                file.write(json.dumps(line, separators=(",", ":")) + "\n")
+                file.write(json_line(fault) + "\n")
                 file.flush()
             except OSError as error:
                 self("error", f"{path} cannot be written: {error.strerror}")
 
         return sink
-
-
-def fields_of(incident: Incident) -> dict[str, object]:
-    """Return the fields of a refused access that have a value."""
-    refusal = incident.refusal
-    fields = {
-        "smmu": refusal.unit,
-        "id": refusal.identifier,
-        "address": refusal.address,
-        "access": refusal.access or None,
-        "reason": refusal.code,
-        "devices": " ".join(incident.devices) or None,
-        "object": incident.object,
-        "raw": refusal.raw.hex(),
-    }
-    return {name: value for name, value in fields.items() if value is not None}

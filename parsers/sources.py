@@ -95,8 +95,12 @@ class Inputs:
         return not self.found
 
 
-def read_sources(paths: Sequence[str]) -> Inputs:
+def read_sources(paths: Sequence[str], *, more_units: bool = False) -> Inputs:
     """Read everything that the given files and folders hold.
+
+    Args:
+        paths: the files and folders.
+        more_units: something else defines units, which configurations among them may use.
 
     Raises:
         ParseError: one of them does not exist or cannot be opened, or all of them together hold nothing of use.
@@ -105,7 +109,7 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     for path in paths:
         before = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
         passed_over = len(inputs.passed_over)
-        _read_path(path, inputs)
+        _read_path(path, inputs, more_units=more_units)
         repeats = any(reason.startswith(SAME) for _, reason in inputs.passed_over[passed_over:])
         after = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
         if before == after and not inputs.findings and not repeats:
@@ -133,7 +137,7 @@ def _nothing_in(path: str, inputs: Inputs, start: int) -> Finding:
     return Finding("SOURCE-EMPTY", "error", Origin(path), text, advice=advice)
 
 
-def _read_path(path: str, inputs: Inputs) -> None:
+def _read_path(path: str, inputs: Inputs, *, more_units: bool) -> None:
     """Read one source that the user named."""
     place = _SYS if path == LIVE and not os.path.exists(path) else path
     try:
@@ -152,7 +156,8 @@ def _read_path(path: str, inputs: Inputs) -> None:
                 inputs.passed_over.append((path, f"{SAME}{inputs.contents[data]}"))
             else:
                 inputs.contents[data] = path
-                inputs.configurations.append(read_configuration(path))
+                before = more_units or bool(inputs.configurations)
+                inputs.configurations.append(read_configuration(path, more_units=before))
             return
         _read_content(data, path, inputs)
     elif is_sys_tree(place):

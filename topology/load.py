@@ -31,11 +31,13 @@ def load_topology(
 
 def load_inputs(paths: Sequence[str], configurations: Sequence[str] = (), *, board_module: str = "") -> Inputs:
     """Read what `load_topology` makes a topology of; arguments and errors are the same."""
-    inputs = read_sources(paths) if paths or not (configurations or board_module) else Inputs()
+    named = bool(board_module)
+    inputs = read_sources(paths, more_units=named) if paths or not (configurations or board_module) else Inputs()
     for path in configurations:
         from ..parsers.smmu_config import read_configuration
 
-        inputs.configurations.append(read_configuration(path))
+        before = named or bool(inputs.configurations)
+        inputs.configurations.append(read_configuration(path, more_units=before))
     if board_module:
         from ..parsers.board_module import read_board_module
 
@@ -76,7 +78,7 @@ def assemble(inputs: Inputs, *, keep: bool = False) -> Topology:
     return Topology(builder, inputs.passed_over)
 
 
-USED = ("DMAR", "IORT", "MCFG")
+USED = ("DMAR", "IORT", "IVRS", "MCFG", "RIMT", "VIOT")
 """Signatures of the tables that go into a topology."""
 
 DECLARING = {"DMAR": "VT-d", "IORT": "SMMU", "IVRS": "AMD-Vi", "RIMT": "RISC-V IOMMU", "VIOT": "virtio-iommu"}
@@ -104,7 +106,9 @@ def _note_silence(builder: TopologyBuilder, inputs: Inputs, ignored: set[str]) -
         names = " and ".join(dict.fromkeys(table.signature for table in unread))
         builder.silence = f"the sources have {names}, which is not read and may name one"
     elif not declaring and not inputs.trees and not ignored and not builder.iommus:
-        builder.silence = "no source given could name one; give the DMAR or IORT table, or the device tree"
+        builder.silence = (
+            "no source given could name one; give the DMAR, IVRS, IORT, RIMT or VIOT table, or the device tree"
+        )
 
 
 def _add_pci(builder: TopologyBuilder, inputs: Inputs) -> None:
@@ -129,6 +133,24 @@ def _add_table(builder: TopologyBuilder, table: Table) -> None:
 
         if isinstance(table.body, Iort):
             add_iort(builder, table, table.body)
+    elif table.signature == "IVRS":
+        from ..parsers.acpi.ivrs import Ivrs
+        from .from_ivrs import add_ivrs
+
+        if isinstance(table.body, Ivrs):
+            add_ivrs(builder, table, table.body)
+    elif table.signature == "RIMT":
+        from ..parsers.acpi.rimt import Rimt
+        from .from_rimt import add_rimt
+
+        if isinstance(table.body, Rimt):
+            add_rimt(builder, table, table.body)
+    elif table.signature == "VIOT":
+        from ..parsers.acpi.viot import Viot
+        from .from_viot import add_viot
+
+        if isinstance(table.body, Viot):
+            add_viot(builder, table, table.body)
 
 
 def _add_segments(builder: TopologyBuilder, table: Table) -> None:

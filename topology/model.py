@@ -4,10 +4,12 @@ Every source speaks of the same few things. *ID spaces* (a PCI root complex, or 
 requests that carry an ID; *maps* carry IDs from a space to an IOMMU, and from there to an MSI controller. Each record
 says where it was read (`origin`). Names are unique in a topology and are what people type:
 
-- IOMMUs `vtd@fed90000`, `smmuv3@9050000`: the kind and the base address in hexadecimal
+- IOMMUs `vtd@fed90000`, `smmuv3@9050000`: the kind and the base address in hexadecimal, or the PCI function that the
+  unit is, `virtio-iommu@0000:00:02.0`
 - PCI functions `0000:02:01.0`, PCI roots `pci:0000` (or the device-tree path of the host bridge, `dt:/pcie@10000000`)
 - ACPI devices `acpi:\\_SB.USB0`, device-tree nodes `dt:/soc/usb@1000`, `ioapic:2`, `hpet:0`, `pmcg@2b442000`;
-  `mem:e6ef0000`, a device of which a configuration says only where its registers are
+  `mem:e6ef0000`, a device of which a source (a configuration, a VIOT) says only where its registers are;
+  `acpi:AMDI0040` or `acpi:AMDI0040:1`, one of which an IVRS says only its hardware ID and its number
 - MSI controllers `its:0` (GIC ITS number), or the device-tree node, `dt:/intc@8000000/its@8080000`
 """
 
@@ -21,9 +23,15 @@ from ..base import Origin
 Property = tuple[str, str | int | bool]
 """A named fact of a unit or device that only people read: (name, value)."""
 
+CONFIGURED_AS = "configured as"
+"""Property of a unit: the name that a configuration calls it by."""
+
 Carries = Literal["dma", "msi", "both"]
 """What a map is for: memory accesses, message-signalled interrupts, or both (an IORT has one chain for them; a VT-d
 unit sees the interrupts of an I/O APIC as it sees memory accesses)."""
+
+ITSELF = "the unit itself"
+"""The rule of a map that leads nowhere because it is for an IOMMU's own requester ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class Iommu:
 
     Attributes:
         name: unique, `<kind>@<base>`.
-        kind: `vtd`, `smmuv1`, `smmuv2`, `smmuv3`, `virtio-iommu`, …
+        kind: `vtd`, `amdvi`, `smmuv1`, `smmuv2`, `smmuv3`, `virtio-iommu`, `riscv-iommu`, …
         origin: the structure or node that declares it.
         base: physical address of its registers, if it has one.
         size: bytes of its register window, if known.
@@ -162,7 +170,7 @@ class IdMap:
     """IDs of one space, and what they become at the next unit.
 
     An ID `i` of `source` is in the map when `single`, or when `base <= (i & mask) < base + length`; it becomes
-    `output + (i & mask) - base` (`output` when `single`) at `target`.
+    `output + (i & mask) - base` (`output` when `single` or `merges`) at `target`.
 
     Attributes:
         source: name of the PCI root, device or IOMMU that the IDs come from.
@@ -182,6 +190,7 @@ class IdMap:
         ignored_bits: bits of the output ID that the IOMMU ignores (an SMMUv2 stream match mask).
         cells: the specifier for `base` as the device tree writes it; empty for other sources.
         covers: for PCI, the function whose scope it is, when the range is what lies behind it.
+        merges: every ID of the range becomes `output` itself: the requests of all arrive with that one ID.
         overrides: the source is a PCI function, and this says what becomes of its requests, whatever the maps of its
             root say (a user's word over the firmware's). Without it, such a map is one more way beside the root's.
     """
@@ -201,6 +210,7 @@ class IdMap:
     ignored_bits: int = 0
     cells: tuple[int, ...] = ()
     covers: str = ""
+    merges: bool = False
     overrides: bool = False
 
 
@@ -243,19 +253,19 @@ class ReservedRegion:
     """Memory that some devices must, or must not, reach.
 
     Attributes:
-        kind: `rmrr`, `rmr`, `reserved-memory`, or `configured` when a user's configuration says so.
-        start: first address as the device sees it (IOVA); for `rmrr` and `rmr` also the physical address.
+        kind: `rmrr`, `rmr`, `ivmd`, `reserved-memory`, or `configured` when a user's configuration says so.
+        start: first address as the device sees it (IOVA); for `rmrr`, `rmr` and `ivmd` also the physical address.
         length: in bytes.
         origin: the structure, descriptor or node.
         meaning: `direct`: must stay mapped one to one; `mapped`: must stay mapped at `start`; `avoid`: addresses that
             must not be used for anything else; `memory`: memory set aside for a device, nothing said of its IOMMU.
         physical: physical address, when it is another one than `start`; None when there is none.
         devices: names of the devices it is for.
-        streams: IOMMU and IDs it is for (IORT RMR).
+        streams: IOMMU and IDs it is for (IORT RMR, IVMD).
         properties: further facts, for people.
     """
 
-    kind: Literal["rmrr", "rmr", "reserved-memory", "configured"]
+    kind: Literal["rmrr", "rmr", "ivmd", "reserved-memory", "configured"]
     start: int
     length: int
     origin: Origin

@@ -12,7 +12,7 @@ from .topology import Topology
 from .view import size, stream_words
 
 X86_MSI_START, X86_MSI_LENGTH = 0xFEE00000, 0x100000
-"""Writes to this window are interrupts on x86 and are never translated (VT-d specification 4.1 §3.14)."""
+"""Writes to this window are interrupts on x86 and are never translated (VT-d specification 4.1 §3.14; AMD's alike)."""
 
 
 class TopologyError(IommumanError):
@@ -160,7 +160,7 @@ def _sharers(
         names = tuple(dict.fromkeys(name for name, route in others if reaches(route, own.iommu, own.stream)))
         if names:
             shared.append((own.iommu, own.stream, names))
-    return tuple(shared)
+    return tuple(dict.fromkeys(shared))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def all_places(topology: Topology) -> list[Place]:
     for unit in topology.iommus.values():
         if unit.base is not None:
             places.append(Place(f"registers of {unit.name}", unit.base, unit.size or 0x1000, unit.origin))
-            if unit.kind == "vtd":
+            if unit.kind in ("vtd", "amdvi"):
                 places.append(Place("interrupt window, never translated", X86_MSI_START, X86_MSI_LENGTH, unit.origin))
     for pci in topology.pci:
         for function in pci.functions.values():

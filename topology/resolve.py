@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..base import Origin, format_pci_address, format_rid, parse_pci_address
 from .aliases import OWN, Requester, requesters
-from .model import Carries, Device, IdMap, PciRoot
+from .model import ITSELF, Carries, Device, IdMap, PciRoot
 from .topology import Topology
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _function_routes(topology: Topology, device: Device, segment: int, rid: int)
     known = topology.function(segment, rid)
     sent = requesters(*known) if known else [Requester(rid, OWN)]
     physical = _physical_rid(known[1]) if known else None
-    by_root = [replace(_segment_route(topology, segment, one, physical), bridge=one.bridge) for one in sent]
+    by_root = [_segment_route(topology, segment, one, physical) for one in sent]
     stated = [one for one in topology.maps_from(device.name) if one.carries != "msi"]
     own = []
     for one in stated:
@@ -168,7 +168,7 @@ def apply(one: IdMap, number: int | None) -> int | None:
     """Return what an ID becomes by a map that holds it."""
     if one.output is None:
         return None
-    return one.output if one.single or number is None else one.output + (number & one.mask) - one.base
+    return one.output if one.single or one.merges or number is None else one.output + (number & one.mask) - one.base
 
 
 def _physical_rid(function: PciFunction) -> int | None:
@@ -184,7 +184,7 @@ def _segment_route(topology: Topology, segment: int, requester: Requester, physi
     name = format_pci_address(segment, rid)
     if not roots and any(root.segment is None for root in topology.roots.values()):
         reason = "no source says which PCI host has which segment; name the host and the function, as HOST/bb:dd.f"
-        return Route(rid, requester.why, requester.origin, "unresolved", None, None, reason=reason)
+        return replace(_begun(requester, reason=reason), verdict="unresolved")
     route = _root_route(topology, roots, requester, physical, name)
     if route.verdict == "no-iommu" or (route.hops and route.hops[0].rule == INCLUDE_ALL):
         reason = _open_scopes(topology, segment, rid)
@@ -200,20 +200,39 @@ def _root_route(
     rid = requester.rid
     found = None
     for root in roots:
-        found = match(topology.maps_for(root.name, rid), rid, "dma")
+        found = _root_match(topology, root, rid)
         if physical is not None and (found is None or found.fallback):
             # VT-d scopes name physical functions only; their virtual functions follow them.
-            found = match(topology.maps_for(root.name, physical), physical, "dma")
+            found = _root_match(topology, root, physical)
         if found is not None:
             name = root.name
             break
     start = name if found else roots[0].name if roots else name
     msi = _msi_hops(topology, start, rid)
     if found is None or found.target is None:
-        reason = _why_none(topology, rid, found, roots)
-        return Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi, reason=reason)
-    begun = Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi)
-    return _finish(topology, begun, name, found)
+        return _begun(requester, msi, _why_none(topology, rid, found, roots))
+    return _finish(topology, _begun(requester, msi), name, found)
+
+
+def _begun(requester: Requester, msi: tuple[Hop, ...] = (), reason: str = "") -> Route:
+    """Return the route of a requester ID that has come nowhere yet."""
+    return Route(
+        requester.rid, requester.why, requester.origin, "no-iommu", None, None,
+        msi_hops=msi, reason=reason, bridge=requester.bridge,
+    )  # fmt: skip
+
+
+def _root_match(topology: Topology, root: PciRoot, rid: int) -> IdMap | None:
+    """Return the map of a root that takes a requester ID.
+
+    A map straight to an MSI controller names no IOMMU, and leaves the ID to other maps: Linux asks a VIOT for what the
+    IORT sends to an ITS only (`acpi_iommu_configure_id`).
+    """
+    maps = topology.maps_for(root.name, rid)
+    found = match(maps, rid, "dma")
+    if found is not None and found.target in topology.msi_controllers:
+        found = match([one for one in maps if one.target not in topology.msi_controllers], rid, "dma") or found
+    return found
 
 
 def _component_route(topology: Topology, device: Device, first: IdMap) -> Route:
@@ -293,6 +312,8 @@ def _open_scopes(topology: Topology, segment: int, rid: int) -> str:
 
 def _why_none(topology: Topology, rid: int, found: IdMap | None, roots: list[PciRoot]) -> str:
     """Say why a requester ID has no IOMMU."""
+    if found is not None and found.rule == ITSELF:
+        return "it is an IOMMU itself, which does not translate its own accesses"
     if found is not None:
         return "the map that takes its ID leads to no unit"
     if roots:

@@ -23,12 +23,12 @@ class Sender:
 
 
 def senders(topology: Topology, iommu: str, stream: int) -> list[Sender]:
-    """Return everything that reaches an IOMMU with a given ID, known devices first."""
+    """Return everything that reaches an IOMMU with a given ID, each once, known devices first."""
     found = []
     for device in topology.devices.values():
-        for route in routes(topology, device):
-            if reaches(route, iommu, stream):
-                found.append(Sender(device.name, device, route))
+        route = next((route for route in routes(topology, device) if reaches(route, iommu, stream)), None)
+        if route is not None:  # of several ways that lead to one ID, the first
+            found.append(Sender(device.name, device, route))
     named = {sender.name for sender in found}
     for root, rid in _inverse(topology, iommu, stream):
         if root.segment is None:
@@ -41,11 +41,21 @@ def senders(topology: Topology, iommu: str, stream: int) -> list[Sender]:
             named.add(name)
             found.append(Sender(name, None, route))
     for root in topology.roots.values():
+        found += _merged(topology, root, iommu, stream)
         if any(one.single and one.target == iommu for one in topology.maps_from(root.name)):
             route = route_root_rid(topology, root, 0)
             if reaches(route, iommu, stream):
                 found.append(Sender(f"every function of {root.name}", None, route))
     return found
+
+
+def _merged(topology: Topology, root: PciRoot, iommu: str, stream: int) -> Iterator[Sender]:
+    """Iterate over the ranges of requester IDs that all arrive with this ID, each as one sender."""
+    for one in topology.maps_from(root.name):
+        if one.merges and one.target == iommu and one.output == stream:
+            route = route_root_rid(topology, root, one.base)
+            last = one.base + one.length - 1
+            yield Sender(f"requester IDs 0x{one.base:04x}-0x{last:04x} of {root.name}", None, route)
 
 
 def reaches(route: Route, iommu: str, stream: int) -> bool:
@@ -63,7 +73,7 @@ def _inverse(topology: Topology, iommu: str, stream: int) -> Iterator[tuple[PciR
     """Iterate over roots and requester IDs that some map would turn into this ID; a route has to confirm them."""
     for root in topology.roots.values():
         for one in topology.maps_from(root.name):
-            if one.target != iommu or one.output is None or one.carries == "msi" or one.single:
+            if one.target != iommu or one.output is None or one.carries == "msi" or one.single or one.merges:
                 continue
             rid = stream - one.output + one.base
             if one.base <= rid < one.base + one.length and rid <= MAX_RID:

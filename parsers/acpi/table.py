@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from .dmar import Dmar
     from .hpet import Hpet
     from .iort import Iort
+    from .ivrs import Ivrs
     from .madt import Madt
     from .mcfg import Mcfg
+    from .rimt import Rimt
     from .srat import Srat
+    from .viot import Viot
 
-    Body = Dmar | Hpet | Iort | Madt | Mcfg | Srat | Raw
+    Body = Dmar | Hpet | Iort | Ivrs | Madt | Mcfg | Rimt | Srat | Viot | Raw
     BodyReader = Callable[[bytes, int, Report], Body]
 
 HEADER_SIZE = SdtHeader.LAYOUT.size
@@ -35,8 +38,11 @@ _READERS = {
     b"DMAR": ("dmar", "read_dmar", 12),
     b"HPET": ("hpet", "read_hpet", 20),
     b"IORT": ("iort", "read_iort", 12),
+    b"IVRS": ("ivrs", "read_ivrs", 12),
     b"MCFG": ("mcfg", "read_mcfg", 8),
+    b"RIMT": ("rimt", "read_rimt", 12),
     b"SRAT": ("srat", "read_srat", 12),
+    b"VIOT": ("viot", "read_viot", 12),
 }
 """Signature to module, function, and size of the body's fixed part in bytes. Modules are imported when a table needs
 them: an IORT has no use for what a DMAR costs to import."""

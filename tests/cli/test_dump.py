@@ -96,20 +96,31 @@ def test_what_no_source_could_name_is_not_concluded(run: Callable[..., Ran]) -> 
     assert ran.status == 0
     assert {route["verdict"] for route in routes} == {"unresolved"}
     assert {route["reason"] for route in routes} == {
-        "no source given could name one; give the DMAR or IORT table, or the device tree"
+        "no source given could name one; give the DMAR, IVRS, IORT, RIMT or VIOT table, or the device tree"
     }
 
 
 @pytest.mark.parametrize(("board", "table"), [("q35-amd", "IVRS"), ("q35-virtio-iommu", "VIOT")])
-def test_a_table_that_is_not_read_is_named_and_nothing_is_concluded(
-    run: Callable[..., Ran], board: str, table: str
+def test_a_table_that_cannot_be_read_is_named_and_nothing_is_concluded(
+    run: Callable[..., Ran], tmp_path: Path, board: str, table: str
 ) -> None:
-    """A table that declares IOMMUs and is not read makes "no IOMMU" unknown, with a warning and status 1."""
-    ran = run("dump", BOARDS / board)
+    """A table that declares IOMMUs and of which only the header is left makes "no IOMMU" unknown, with status 1."""
+    (tmp_path / "pci.json").write_bytes((BOARDS / board / "pci.json").read_bytes())
+    (tmp_path / "table.bin").write_bytes((BOARDS / board / f"{table}.bin").read_bytes()[:40])
+    ran = run("dump", tmp_path)
     assert ran.status == 1
     assert "NO IOMMU" not in ran.out
     assert f"the sources have {table}, which is not read and may name one" in ran.out
     assert f"{table}: a table that declares IOMMUs" in ran.err
+
+
+@pytest.mark.parametrize(("board", "unit"), [("q35-amd", "amdvi@fed80000"), ("q35-virtio-iommu", "virtio-iommu@0000")])
+def test_the_unit_itself_is_said_not_to_be_translated(run: Callable[..., Ran], board: str, unit: str) -> None:
+    """A unit that is a PCI function stands among what no IOMMU controls, with the reason, and nothing is wrong."""
+    ran = run("dump", BOARDS / board)
+    assert ran.status == 0
+    assert f"\n{unit}" in ran.out
+    assert "it is an IOMMU itself, which does not translate its own accesses" in ran.out
 
 
 def test_a_named_source_that_gives_nothing_is_an_error(run: Callable[..., Ran], tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from iommuman.cli import output
 from iommuman.cli.main import COMMANDS, main
 
 from tests.cli.conftest import Ran
-from tests.conftest import BOARDS
+from tests.conftest import BOARDS, HANDMADE
 
 BOARD = BOARDS / "q35-vtd"
+DAMAGED = HANDMADE / "damaged" / "dmar-checksum"
 
 
 def test_help_names_every_command_and_what_a_source_is(run: Callable[..., Ran]) -> None:
@@ -162,8 +163,8 @@ def test_an_answer_that_cannot_be_written_is_one_sentence() -> None:
 @pytest.mark.parametrize(
     ("words", "redirection", "status"),
     [
-        (("dump", str(BOARDS / "q35-amd")), "2>&-", 1),
-        (("dump", str(BOARDS / "q35-amd")), "2>/dev/full", 1),
+        (("dump", str(DAMAGED)), "2>&-", 1),
+        (("dump", str(DAMAGED)), "2>/dev/full", 1),
         (("dump", "/there/is/nothing"), "2>&-", 3),
         (("dump", "/there/is/nothing"), "2>/dev/full", 3),
         (("diff", str(BOARD), "/there/is/nothing"), "2>/dev/full", 2),

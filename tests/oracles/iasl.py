@@ -41,7 +41,8 @@ _PAIR = re.compile(r"^([0-9A-Fa-f]{2}),([0-9A-Fa-f]{2})$")
 _HEX = re.compile(r"^[0-9A-Fa-f]+$")
 _STRING = re.compile(r'^"(.*)"\s*(\[.*\])?$', re.DOTALL)
 _STOPPED = re.compile(
-    r"^(?:\*{4} )?(Unknown (?:(?:DMAR|MADT|SRAT) subtable|IORT node) type 0x[0-9A-Fa-f]+|Invalid zero length subtable)$"
+    r"^(?:\*{4} )?(Unknown (?:(?:DMAR|IVRS|MADT|SRAT) subtable|IORT node) type 0x[0-9A-Fa-f]+"
+    r"|Unknown IVRS device entry type/length: .*|Invalid zero length subtable|Unknown ACPI table signature \[.{4}\])$"
 )
 _LABEL = re.compile(r"^\[.*\]$")
 _REMARK = re.compile(r"\s*/\*(.*?)\*+/\s*$")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from . import OracleMissing, dts, iasl, libfdt, linux_dmar, linux_iort, linux_of
+from . import OracleMissing, dts, iasl, libfdt, linux_dmar, linux_iort, linux_ivrs, linux_of, linux_rimt, linux_viot
 
 Answer = TypeVar("Answer")
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -63,7 +63,7 @@ def test_committed_binaries_equal_a_fresh_build() -> None:
 
 def test_every_line_of_every_listing_is_understood(tmp_path: Path) -> None:
     """No line of iasl is passed by, and each integer is the one in the table."""
-    tables = [path for path in sorted(FIXTURES.rglob("*.bin")) if path.stem in ("DMAR", "IORT", "MCFG")]
+    tables = [path for path in sorted(FIXTURES.rglob("*.bin")) if path.stem in ("DMAR", "IORT", "IVRS", "MCFG")]
     for path, listing in available(iasl.listings, tables, tmp_path).items():
         data = path.read_bytes()
         assert listing.unread == [], path
@@ -119,6 +119,60 @@ def test_linux_maps_to_the_expected_stream(board: str) -> None:
             assert mapped.device_id == (msi and msi["device_id"]), one
             controller = "its:" + ",".join(str(number) for number in mapped.its_ids or ())
             assert controller == (msi["controller"] if msi else "its:"), one
+
+
+@pytest.mark.parametrize("board", boards("ivrs"))
+def test_linux_looks_up_the_expected_amd_iommu(board: str) -> None:
+    """Linux's tables give each device the unit and the device ID written down for it."""
+    found = linux_ivrs.Reading((HANDMADE / board / "IVRS.bin").read_bytes())
+    document = json.loads((HANDMADE / board / "expected.json").read_text())
+    for one in document["devices"]:
+        base = one["iommu"] and int(one["iommu"].partition("@")[2], 16)
+        kind, _, number = one["device"].partition(":")
+        if kind in ("ioapic", "hpet"):
+            place = found.special[1 if kind == "ioapic" else 2, int(number)]
+        elif kind == "acpi":
+            place = next(
+                place
+                for (hid, uid), place in found.acpi.items()
+                if number in (uid, f"{hid}:{uid}", hid) or (hid.startswith("A\xd0") and number == "PNP0D40")
+            )
+        else:
+            place = pci_parts(one["device"])
+        unit, devid = found.lookup(*place)
+        assert (unit, [devid] if unit else []) == (base, one["ids"]), one
+    for one in document["reserved"]:
+        for device in one["devices"]:
+            start, length = int(one["start"], 16), int(one["length"], 16)
+            assert (start, start + length) in [region[:2] for region in found.memory(*pci_parts(device))], one
+
+
+def test_linux_computes_the_expected_endpoint() -> None:
+    """Linux's lists give each device of a VIOT the virtio-iommu and the endpoint ID written down for it."""
+    found = linux_viot.Reading((HANDMADE / "viot-segments" / "VIOT.bin").read_bytes())
+    for one in expected("viot-segments"):
+        if one["device"].startswith("mem:"):
+            endpoint = found.platform(int(one["device"][4:], 16))
+        else:
+            endpoint = found.function(*pci_parts(one["device"]))
+        assert ([endpoint.endpoint] if endpoint else []) == one["ids"], one
+        if endpoint is not None:
+            name = "0000:00:02.0" if endpoint.function else f"{endpoint.base:x}"
+            assert one["iommu"] == f"virtio-iommu@{name}"
+
+
+def test_linux_maps_to_the_expected_device_id() -> None:
+    """With the count of the specification, Linux's walk gives each device of a RIMT the ID written down for it."""
+    found = linux_rimt.Reading((HANDMADE / "rimt-mappings" / "RIMT.bin").read_bytes(), exact=True)
+    units = {0x30: "riscv-iommu@3010000", 0x68: "riscv-iommu@0001:00:01.0"}
+    for one in expected("rimt-mappings"):
+        if one["device"].startswith("acpi:"):
+            mapped = [to for to in found.platform(one["device"][5:]) if units[to.node] == one["iommu"]]
+            assert [to.device_id for to in mapped] == one["ids"][:1], one
+            continue
+        to = found.function(*pci_parts(one["device"]))
+        assert ([to.device_id] if to else []) == one["ids"], one
+        assert (units[to.node] if to else None) == one["iommu"], one
 
 
 @pytest.mark.parametrize(

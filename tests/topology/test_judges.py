@@ -12,13 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from iommuman.base import parse_pci_address
 from iommuman.parsers.acpi import parse_table
 from iommuman.parsers.devicetree import read_devicetree
 from iommuman.parsers.sources import Inputs
 from iommuman.topology import IdMap, Route, Topology, assemble, load_topology, route_rid, route_root_rid, routes
+from iommuman.topology.query import ask
 
 from tests.conftest import FIXTURES, HANDMADE, corpus_files, missing
-from tests.oracles import OracleMissing, dts, libfdt, linux_dmar, linux_iort, linux_of
+from tests.oracles import (
+    OracleMissing,
+    dts,
+    libfdt,
+    linux_dmar,
+    linux_iort,
+    linux_ivrs,
+    linux_of,
+    linux_rimt,
+    linux_viot,
+)
 
 READ_ALIKE = {"ACPI-CHECKSUM", "ACPI-TRAILING", "IORT-REFERENCE-TYPE", "IORT-TRAILING"}
 """Findings that do not keep Linux and us from reading a table alike."""
@@ -105,6 +117,105 @@ def test_linux_uses_no_unit_where_one_has_no_registers() -> None:
     assert linux_dmar.unit_for(data, pci, "0000:00:14.0") is None
     assert base_and_stream(board, routes(board, board.devices["0000:00:14.0"])[0])[0] == 0xFED91000
     assert "Linux uses no unit at all then" in str(board.findings[0])
+
+
+def sound(name: str, *also: str) -> list[Path]:
+    """Return the tables of a signature that are read without a finding that could set Linux and us apart."""
+    paths = [*sorted(FIXTURES.rglob(f"{name}.bin")), *corpus_files(name)]
+    known = {"ACPI-CHECKSUM", "ACPI-TRAILING", *also}
+    return [path for path in paths if all(one.rule in known for one in parse_table(path.read_bytes()).findings)]
+
+
+@pytest.mark.parametrize("path", sound("IVRS", "IVRS-BLOCK-TYPE"), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_ids_have_the_amd_iommu_that_linux_looks_up(path: Path) -> None:
+    """Unit, alias, settings and memory of requester IDs, and the IDs of other devices, are those that Linux has."""
+    data = path.read_bytes()
+    theirs = linux_ivrs.Reading(data)
+    topology = assemble(Inputs(tables=[parse_table(data, path.name)]))
+    for root in topology.roots.values():
+        assert root.segment is not None
+        for rid in edges(topology, root.name):
+            own = route_root_rid(topology, root, rid)
+            assert base_and_stream(topology, own) == theirs.lookup(root.segment, rid), (root.name, hex(rid))
+            asked = ask(topology, f"{root.segment:04x}:{rid >> 8:02x}:{rid >> 3 & 31:02x}.{rid & 7}")
+            wanted = {(one.start, one.end - one.start) for one in theirs.memory(root.segment, rid)}
+            if own.iommu is not None:
+                pages = {(one.start + 0xFFF & ~0xFFF, one.length + 0xFFF & ~0xFFF) for one in asked.reserved}
+                assert pages >= wanted, (root.name, hex(rid))
+    for device in topology.devices.values():
+        if device.kind in ("ioapic", "hpet"):
+            key = (1 if device.kind == "ioapic" else 2, int(device.name.partition(":")[2]))
+            assert theirs.special[key][1] == routes(topology, device)[0].stream
+        elif device.rid is not None:
+            setting = theirs.setting(device.segment or 0, device.rid)
+            said = dict(device.properties)
+            assert said.get("SysMgt", 0) == setting >> 4 & 3, device.name
+            assert said.get("NMIPass", False) == bool(setting & 4), device.name
+    acpi = sorted(str(routes(topology, one)[0].stream) for one in topology.devices.values() if one.kind == "acpi")
+    assert acpi == sorted(str(devid) for _, devid in theirs.acpi.values())
+
+
+@pytest.mark.parametrize("path", sound("VIOT"), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_endpoints_are_those_that_linux_computes(path: Path) -> None:
+    """The virtio-iommu and endpoint ID of each requester ID and platform device are those of Linux's lists."""
+    data = path.read_bytes()
+    theirs = linux_viot.Reading(data)
+    topology = assemble(Inputs(tables=[parse_table(data, path.name)]))
+    names = {}
+    for unit in topology.iommus.values():
+        place = unit.name.partition("@")[2].partition("#")[0]
+        address = parse_pci_address(place) if ":" in place else None
+        names[unit.name] = (address, unit.base)
+    for root in topology.roots.values():
+        assert root.segment is not None
+        for rid in edges(topology, root.name):
+            route = route_root_rid(topology, root, rid)
+            ours = None if route.iommu is None else (*names[route.iommu], route.stream)
+            assert ours == theirs.function(root.segment, rid), (root.name, hex(rid))
+    for device in topology.devices.values():
+        if device.base is not None:
+            (route,) = routes(topology, device)
+            assert route.iommu is not None
+            assert (*names[route.iommu], route.stream) == theirs.platform(device.base)
+
+
+@pytest.mark.parametrize("path", sound("RIMT"), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_device_ids_are_those_that_linux_computes_but_for_its_count(path: Path) -> None:
+    """With the count of the specification, Linux's walk over the raw bytes gives our unit and device ID everywhere."""
+    data = path.read_bytes()
+    theirs = linux_rimt.Reading(data, exact=True)
+    topology = assemble(Inputs(tables=[parse_table(data, path.name)]))
+
+    def where(route: Route) -> tuple[int | None, int | None] | None:
+        return None if route.iommu is None else (topology.iommus[route.iommu].origin.offset, route.stream)
+
+    for root in topology.roots.values():
+        assert root.segment is not None
+        for rid in edges(topology, root.name):
+            assert where(route_root_rid(topology, root, rid)) == theirs.function(root.segment, rid), hex(rid)
+    for device in topology.devices.values():
+        ours = [where(route) for route in routes(topology, device)]
+        assert ours == theirs.platform(device.name.removeprefix("acpi:")), device.name
+
+
+def test_linux_takes_one_id_more_than_a_rimt_counts() -> None:
+    """At the end of each mapping Linux has an ID that we do not: the IOMMU's own here, and a neighbour's first."""
+    data = (HANDMADE / "rimt-mappings" / "RIMT.bin").read_bytes()
+    exact, linux = linux_rimt.Reading(data, exact=True), linux_rimt.Reading(data)
+    places = [(segment, rid) for segment in (0, 1) for rid in range(0x10000)]
+    assert [place for place in places if linux.function(*place) != exact.function(*place)] == [
+        (0, 0xFFFF),
+        (1, 8),
+        (1, 0x100),
+        (1, 0x110),
+    ]
+    found = assemble(Inputs(tables=[parse_table(data, "RIMT.bin")])).findings
+    assert [finding.rule for finding in found] == [
+        "RIMT-COUNT-LINUX",
+        "RIMT-COUNT-QEMU",
+        "RIMT-COUNT-SELF",
+        "RIMT-COUNT-OVERLAP",
+    ]
 
 
 def tree_files() -> list[Path]:

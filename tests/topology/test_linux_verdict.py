@@ -13,10 +13,7 @@ from iommuman.topology import Device, Route, Topology, load_topology, routes
 
 from tests.conftest import BOARDS
 
-UNREAD_TABLES = {"q35-amd", "q35-virtio-iommu", "virt-virtio-iommu-acpi"}
-"""Boards whose IOMMUs are declared by tables that are not read yet (IVRS, VIOT): kept for when they are."""
-
-NAMES = sorted(path.name for path in BOARDS.iterdir() if path.name not in UNREAD_TABLES)
+NAMES = sorted(path.name for path in BOARDS.iterdir())
 
 
 @cache
@@ -34,6 +31,10 @@ def verdict(name: str) -> dict[str, Any]:
 def matches(topology: Topology, ours: str, theirs: str, properties: dict[str, str]) -> bool:
     """Tell whether our name of a unit and Linux's mean the same hardware, by its address."""
     base = topology.iommus[ours].base
+    if theirs.startswith("ivhd"):  # counted; its features are EFR2:EFR
+        units = [unit for unit in topology.iommus.values() if unit.kind == "amdvi"]
+        efr = dict(topology.iommus[ours].properties)["EFR"]
+        return units[int(theirs[4:])].name == ours and f"0:{efr}" == properties["features"].replace(":", ":0x")
     if "address" in properties:  # dmar0
         return base == int(properties["address"], 16)
     found = re.search(r"\b(?:0x)?([0-9a-f]+)(?:\.iommu)?$", theirs.partition("@")[2] or theirs)

@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ...base import Origin, format_rid, parse_pci_address
+from ..spaces import Way
 from ..view import MEANINGS, size
 from .picture import Item, Subject
-from .values import Access, Many, Ranges, Reserve, Value, Way, Ways, count, ranges
+from .values import Access, Many, Ranges, Reserve, Value, Ways, count, ranges
 
 MOST_RANGES = 8
 """Ranges of one line that are listed."""

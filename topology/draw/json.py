@@ -236,6 +236,7 @@ def _map(one: IdMap) -> dict[str, Any]:
         "ignored_bits": one.ignored_bits,
         "cells": list(one.cells),
         "covers": one.covers,
+        "merges": one.merges,
         "overrides": one.overrides,
         "origin": origin_object(one.origin),
     }

@@ -183,6 +183,8 @@ def _map_line(one: IdMap) -> _Line:
         text += f" behind {one.covers}"
     if one.output is None:
         text += " → no ID"
+    elif one.merges:
+        text += f" → 0x{one.output:x}"
     elif one.output != one.base:
         text += f" → 0x{one.output:x}" + (f"-0x{one.output + one.length - 1:x}" if several else "")
     if one.mask & 0xFFFF != 0xFFFF:  # noqa: PLR2004 - requester IDs have 16 bits
@@ -247,7 +249,7 @@ def _ids(routes: list[Route]) -> str:
             text += f"-0x{route.stream + route.count - 1:x}"
         if route.ignored_bits:
             text += f" (but for the bits 0x{route.ignored_bits:x})"
-        if route.bridge:
+        if route.bridge and text not in found:
             text += f" (by bridge {route.bridge})"
         found[text] = None
     texts = list(found)

@@ -10,6 +10,7 @@ from dataclasses import field
 from typing import Any, ClassVar, Self
 
 from ..layout import Layout
+from ..nodes import joined
 from ..record import Bits, FieldValue, Raw, Record, record
 from . import layout, names
 
@@ -128,15 +129,7 @@ class Node(Record):
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the node."""
-        fixed = self.fixed() + self.name_bytes()
-        pieces = [(self.offset, fixed)]
-        pieces += [(record.offset, record.fixed()) for record in self.inner()]
-        pieces += [(gap.offset, gap.data) for gap in self.gaps]
-        node = bytearray(max(offset + len(data) for offset, data in pieces) - self.offset)
-        for offset, data in pieces:
-            start = offset - self.offset
-            node[start : start + len(data)] = data
-        return bytes(node)
+        return joined(self.offset, self.fixed() + self.name_bytes(), self.inner(), self.gaps)
 
     def fields(self) -> Iterator[FieldValue]:
         """Iterate over all fields of the node and of what is inside it."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from iommuman.parsers.acpi import FieldValue, Raw, Table
+from iommuman.parsers.acpi import FieldValue, Raw, Record, Table
 from iommuman.parsers.acpi.iort import Iort
+from iommuman.parsers.acpi.ivrs import Block, Ivrs
 from iommuman.parsers.acpi.madt import Madt
 from iommuman.parsers.acpi.srat import Srat
 
@@ -20,32 +21,43 @@ NAMES = {
     "Apic ID": {"apic_id", "x2apic_id"},
     "Asl Compiler ID": {"creator_id"},
     "Asl Compiler Revision": {"creator_revision"},
+    "Attributes": {"attributes"},
+    "Auxiliary Data": {"auxiliary_data"},
     "Base Address": {"base", "base_address", "register_base", "physical_base_address", "discovery_range_base_address"},
     "Bit Offset": {"register_bit_offset"},
     "Bit Width": {"register_bit_width"},
     "Bus": {"bus"},
     "CPU Interface Number": {"cpu_interface_number"},
     "Cache Coherency": {"cache_coherency"},
+    "Capability Offset": {"capability_offset"},
     "Checksum": {"checksum"},
     "Clock Domain": {"clock_domain"},
     "Context Interrupt Count": {"context_interrupt_count"},
     "Context Interrupt Offset": {"context_interrupt_offset"},
+    "Data Setting": {"data_setting"},
     "Device Handle": {"device_handle"},
     "Device Handle Type": {"device_handle_type"},
+    "Device ID": {"device_id"},
     "Device ID Mapping Index": {"device_id_mapping_index"},
     "Device Name": {"object_name", "name"},
     "Device Number": {"device_number"},
     "Device Scope Type": {"type"},
+    "DeviceId": {"device_id"},
+    "EFR Image": {"efr_image"},
     "Efficiency Class": {"processor_power_efficiency_class"},
     "Encoded Access Width": {"reserved"},
     "End Address (limit)": {"limit"},
     "End Bus Number": {"end_bus"},
     "Entry Length": {"length"},
+    "Entry Type": {"type"},
     "Enumeration ID": {"enumeration_id"},
     "Event GSIV": {"event_gsiv"},
+    "Extended Data": {"extended_data"},
+    "Feature Reporting": {"feature_reporting"},
     "Flags": {"flags", "page_protection_and_oem_attribute"},
     "GERR GSIV": {"gerror_gsiv"},
     "Global Interrupt Offset": {"global_interrupt_offset"},
+    "Handle": {"handle"},
     "Hardware Block ID": {"event_timer_block_id"},
     "Hints": {"allocation_hints"},
     "Host Address Width": {"host_address_width"},
@@ -68,6 +80,7 @@ NAMES = {
     "Mapping Count": {"mapping_count"},
     "Mapping Offset": {"mapping_offset"},
     "Memory Flags": {"memory_flags"},
+    "Memory Length": {"memory_length"},
     "Memory Size Limit": {"memory_address_limit"},
     "Minimum Clock Ticks": {"minimum_clock_tick"},
     "Model": {"model"},
@@ -87,6 +100,7 @@ NAMES = {
     "Overflow Interrupt GSIV": {"overflow_gsiv"},
     "PCI Bus Number": {"start_bus"},
     "PCI Path": {"path"},
+    "PCI Segment Group": {"segment"},
     "PCI Segment Number": {"segment"},
     "PMU Interrupt Count": {"pmu_interrupt_count"},
     "PMU Interrupt Offset": {"pmu_interrupt_offset"},
@@ -104,8 +118,8 @@ NAMES = {
     "Proximity Domain Low(8)": {"proximity_domain_low"},
     "Redistributor Base Address": {"gicr_base_address"},
     "Register Base Address": {"register_base"},
-    # What iasl 20200925 calls reserved has a meaning by now: DRHD's Size, and the Identifier of IORT nodes.
-    "Reserved": {"reserved", "reserved2", "size", "identifier", "memory_reserved"},
+    # What iasl 20200925 calls reserved has a meaning by now: DRHD's Size, the Identifier of IORT nodes, an EFR2 image.
+    "Reserved": {"reserved", "reserved2", "size", "identifier", "memory_reserved", "efr2_image"},
     "Reserved1": {"reserved"},
     "Reserved2": {"reserved2"},
     "Reserved3": {"reserved3"},
@@ -117,8 +131,10 @@ NAMES = {
     "Sequence Number": {"hpet_number"},
     "Signature": {"signature"},
     "Source": {"source"},
+    "Source Used Device ID": {"source_device_id"},
     "Space ID": {"address_space_id"},
     "Span": {"span"},
+    "Start Address": {"start_address"},
     "Start Bus Number": {"start_bus"},
     "Subtable Type": {"type"},
     "Sync GSIV": {"sync_gsiv"},
@@ -127,15 +143,18 @@ NAMES = {
     "Translation ID": {"gic_its_id"},
     "Type": {"type"},
     "VATOS Address": {"vatos_address"},
+    "Variety": {"variety"},
     "Version": {"gic_version"},
     "Virtual GIC Base Address": {"gicv"},
     "Virtual GIC Interrupt": {"vgic_maintenance_interrupt"},
+    "Virtualization Info": {"iv_info", "info"},
 }
 """iasl's name of a field to ours."""
 
 FINER = {
     ("Reserved", 2),  # the flags of a device scope came with VT-d 3.4
     ("Reserved", 3),  # the PASID capabilities of a root complex came with IORT revision E.b
+    ("Reserved", 8),  # the first two bytes of it in an IVMD are a segment
     ("Context Interrupt", 8),  # one number for GSIV and flags
     ("PMU Interrupt", 8),
     ("Memory Size Limit", 1),  # shown in root complexes of revision 0, which do not have it
@@ -258,9 +277,15 @@ def _equal(ours: bytes, theirs: IaslField) -> bool:
 
 def _unread_entries(table: Table) -> list[tuple[int, int]]:
     """Return the places of entries of types that we do not read: their bytes are compared, not their names."""
-    if not isinstance(table.body, Madt | Srat):
-        return []
-    raw = (entry for entry in table.body.entries if isinstance(entry, Raw))
+    parts: list[Record | Raw] = []
+    if isinstance(table.body, Ivrs):
+        parts += table.body.blocks
+        parts += (
+            part for one in table.body.blocks if isinstance(one, Block) for part in (*one.inner(), one.rest or one)
+        )
+    elif isinstance(table.body, Madt | Srat):
+        parts += table.body.entries
+    raw = (entry for entry in parts if isinstance(entry, Raw))
     return [(entry.offset, entry.offset + len(entry.data)) for entry in raw]
 
 

@@ -18,7 +18,7 @@ from tests.conftest import FIXTURES, tables
 from tests.damage import mutants, truncations
 
 pytestmark = pytest.mark.damage
-SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "MCFG", "SRAT")
+SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "IVRS", "MCFG", "RIMT", "SRAT", "VIOT")
 TABLES = tables(*SIGNATURES)
 
 
@@ -69,7 +69,9 @@ def test_large_hostile_tables_cost_time_and_memory_in_proportion(signature: str,
     """The worst repeated content is read in linear time, and in a few hundred bytes of memory for each byte."""
     size = 1 << 17
     head = bytearray(signature.encode() + size.to_bytes(4, "little") + bytes(28))
-    if signature == "IORT":
+    if signature == "VIOT":
+        head += (0xFFFF).to_bytes(2, "little") + (48).to_bytes(2, "little") + bytes(8)
+    if signature in ("IORT", "RIMT"):
         head += (0xFFFFFFFF).to_bytes(4, "little") + (48).to_bytes(4, "little") + bytes(4)
     data = bytes(head) + (filler * size)[: size - len(head)]
     tracemalloc.start()

@@ -15,15 +15,32 @@ from iommuman.parsers.acpi.dmar import layout as dmar_layout
 from iommuman.parsers.acpi.dmar import records as dmar_records
 from iommuman.parsers.acpi.iort import layout as iort_layout
 from iommuman.parsers.acpi.iort import records as iort_records
+from iommuman.parsers.acpi.ivrs import layout as ivrs_layout
+from iommuman.parsers.acpi.ivrs import records as ivrs_records
 from iommuman.parsers.acpi.layout import Layout, LayoutField
 from iommuman.parsers.acpi.madt import layout as madt_layout
 from iommuman.parsers.acpi.madt import records as madt_records
 from iommuman.parsers.acpi.record import Record
+from iommuman.parsers.acpi.rimt import layout as rimt_layout
+from iommuman.parsers.acpi.rimt import records as rimt_records
 from iommuman.parsers.acpi.srat import layout as srat_layout
 from iommuman.parsers.acpi.srat import records as srat_records
+from iommuman.parsers.acpi.viot import layout as viot_layout
+from iommuman.parsers.acpi.viot import records as viot_records
 
-MODULES = (sdt, mcfg, hpet, dmar_layout, iort_layout, madt_layout, srat_layout)
-RECORDS = (sdt, mcfg, hpet, dmar_records, iort_records, madt_records, srat_records)
+MODULES = (sdt, mcfg, hpet, dmar_layout, iort_layout, ivrs_layout, madt_layout, rimt_layout, srat_layout, viot_layout)
+RECORDS = (
+    sdt,
+    mcfg,
+    hpet,
+    dmar_records,
+    iort_records,
+    ivrs_records,
+    madt_records,
+    rimt_records,
+    srat_records,
+    viot_records,
+)
 DECLARATIONS = {
     f"{module.__name__}.{name}": value
     for module in MODULES
