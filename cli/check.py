@@ -69,7 +69,7 @@ def _wanted(arguments: argparse.Namespace) -> Callable[[str], bool]:
     select, ignore = _words(arguments.select), _words(arguments.ignore)
     for word in (*select, *ignore):
         if not any(_means(word, rule.id) for rule in RULES):
-            close = output.close_to(word, [rule.id for rule in RULES])
+            close = output.close_to(word, [rule.id for rule in RULES]) or "; 'iommuman explain-rule' lists all"
             arguments.fail(f"{printable(repr(word))} means no rule{close}")
     return lambda name: (
         (not select or any(_means(word, name) for word in select)) and not any(_means(word, name) for word in ignore)

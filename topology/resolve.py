@@ -243,6 +243,8 @@ def _component_route(topology: Topology, device: Device, first: IdMap) -> Route:
     route = Route(number, first.rule, first.origin, "no-iommu", None, None, first.length, msi_hops=msi)
     if first.target is None:
         return replace(route, reason="the map leads to no unit")
+    if not (first.length or first.single):
+        return replace(route, requester=None, count=1, reason="its map has no IDs; a boot loader is to fill it in")
     return _finish(topology, route, device.name, first)
 
 

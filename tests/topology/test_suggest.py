@@ -171,7 +171,7 @@ def test_ids_that_cannot_be_said() -> None:
     assert of(5, ignored_bits=0xF) == ["dt:/a (board): bits 0xf of its ID are ignored"]
     assert of(1 << 32) == ["dt:/a (board): only a part of its IDs can be said"]
     assert of(None) == ["dt:/a (board): only a part of its IDs can be said"]
-    assert of(5, length=0) == ["dt:/a (board): only a part of its IDs can be said"]
+    assert of(5, length=0) == []  # a boot loader is to fill it in: it has no IOMMU yet
     assert of(5, "dt:/a b") == ["dt:/a b (board): a configuration has no name for it"]
     both = tuple(IdMap("dt:/a", name, 0, 1, 5, HERE, "iommus", single=True) for name in ("smmuv3@1000", "odd"))
     odd = Iommu("odd", "odd", HERE, 0x2000)

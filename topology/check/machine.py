@@ -214,6 +214,9 @@ def _single(rule: Rule, board: Board) -> Iterator[Finding]:
         if table.signature in SINGLE and other is not table:
             text = f"there are two {table.signature} tables; the other is {other.source}"
             yield rule.finding(Origin(table.source, table.signature), text)
+    for tree in board.inputs.trees[1:]:
+        text = f"there are two device trees; the other is {board.inputs.trees[0].source}"
+        yield rule.finding(Origin(tree.source), text, clause="Devicetree Specification v0.4, chapter 5")
 
 
 RULES: tuple[Rule, ...] = (
@@ -284,8 +287,9 @@ RULES: tuple[Rule, ...] = (
         (), _interrupt,
     ),
     Rule(
-        "MACHINE-TWICE", "warning", "there are two tables where a machine has one", "ACPI 6.5 §5.2.6",
-        "Which of them holds depends on who reads them.", "Linux takes the first in the XSDT.",
+        "MACHINE-TWICE", "warning", "there are two tables, or device trees, where a machine has one", "ACPI 6.5 §5.2.6",
+        "Which of them holds depends on who reads them.",
+        "Linux takes the first table in the XSDT, and the tree that the boot loader hands over.",
         "leave one; if they are of two machines, look at each alone", (), _single,
     ),
 )  # fmt: skip

@@ -6,10 +6,12 @@ import struct
 from pathlib import Path
 
 import pytest
-from iommuman.parsers.sources import read_sources
+from iommuman.parsers.devicetree import read_devicetree
+from iommuman.parsers.sources import Inputs, read_sources
 from iommuman.topology.check import Board, check, machine, machine_memory, machine_names
 
 from tests.conftest import BOARDS
+from tests.parsers.devicetree import build
 
 from .boards import (
     ALL,
@@ -183,6 +185,14 @@ CASES = (
         lambda: board(dmar(REST), table("SSDT", b""), table("SSDT", b"\0")),
     ),
 )
+
+
+def test_two_device_trees_are_told() -> None:
+    """Trees of two boards make one topology, so it is said that there are two; one alone is nothing to speak of."""
+    trees = [read_devicetree(build.blob(build.node("usb")), name) for name in ("one.dtb", "two.dtb")]
+    for count, says in ((1, []), (2, [("warning", None, "there are two device trees; the other is one.dtb")])):
+        inputs = Inputs(trees=trees[:count])
+        assert said(RULES, "MACHINE-TWICE", Board.of(inputs)) == says
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
