@@ -50,6 +50,96 @@ def test_a_pasted_line_is_explained_with_its_device(run: Callable[..., Ran]) -> 
     lines = ran.out.splitlines()
     assert ran.status == 0
     assert lines[0] == (
+        "what: vtd@fed90000 refused a write to the page 0xe81759000 by 02:01.0 (ID 0x208): "
+        "no permission to write (LGN.2, reason 0x05) [the command line:1]"
+    )
+    assert lines[1].startswith("who: 0000:02:01.0 (SCSI controller, driver pci-stub): it sends this ID [")
+    assert lines[-1].startswith("next: ")
+
+
+def test_words_of_a_line_need_no_quotes(run: Callable[..., Ran]) -> None:
+    """What the shell has taken apart at its spaces is put together again."""
+    assert run("explain", *LINE.split()).out == run("explain", LINE).out
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            "0x0000001800000010 0x20a00000000 0x9b0cc000 0",
+            "what: an SMMUv3 refused a read of 0x9b0cc000 by stream 0x18",
+        ),
+        ("fsr=0x402 iova=0x9d4bb500 fsynr=0x170021 cbfrsynra=0xc88", "what: an SMMUv2 refused a read of 0x9d4bb500"),
+        ("FSTS: 2 FRCD0: 80000005000020300000000000123000", "what: a VT-d unit refused"),
+    ],
+)
+def test_words_and_registers_are_explained(run: Callable[..., Ran], text: str, what: str) -> None:
+    """Hexadecimal words of a record, and registers by their names."""
+    ran = run("explain", text)
+    assert ran.status == 0
+    assert ran.out.startswith(what)
+
+
+def test_equal_faults_are_explained_once(run: Callable[..., Ran]) -> None:
+    """A log of three storms has four explanations: one of each device, and one of what was not printed."""
+    ran = run("explain", SMMU / "linux" / "faults.log", "--board", SMMU)
+    blocks = ran.out.strip().split("\n\n")
+    assert [block.splitlines()[-1] for block in blocks] == [
+        "times: 10 alike",
+        "times: 214746 alike",
+        "times: 10 alike",
+        "times: 10 alike",
+    ]
+
+
+def test_stdin_is_explained(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument, or with `-`, what stands on stdin is explained."""
+    for arguments in ((), ("-",)):
+        typed(monkeypatch, LINE.encode())
+        assert "by 02:01.0 (ID 0x208)" in run("explain", *arguments).out
+
+
+def test_many_different_faults_are_not_all_explained(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """After 32 the others are counted, with the command that lists them."""
+    log = tmp_path / "log"
+    log.write_text("\n".join(LINE.replace("0xe81759000", f"0x{page:x}000") for page in range(1, 41)), encoding="utf-8")
+    ran = run("explain", log)
+    assert ran.out.count("what: ") == 32
+    assert ran.err == "8 more faults that differ: 'iommuman faults' lists them\n"
+
+
+@pytest.mark.parametrize("text", ["hello world", "", "0x1", "0x1 0x2 0x3 0x4 0x5"])
+def test_what_is_no_fault_is_said(run: Callable[..., Ran], text: str) -> None:
+    """Text in which there is no fault is refused in one sentence."""
+    ran = run("explain", text)
+    assert (ran.status, ran.out, ran.err.count("\n")) == (3, "", 1)
+
+
+def test_a_file_without_faults_is_said(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A log of other matters has nothing to explain."""
+    (tmp_path / "log").write_text("[    1.0] usb 1-1: new device\n", encoding="utf-8")
+    ran = run("explain", tmp_path / "log")
+    assert ran.status == 3
+    assert "there is no IOMMU fault in this that is known" in ran.err
+
+
+def test_an_architecture_may_be_named(run: Callable[..., Ran]) -> None:
+    """Words that several records may be are read as the one that is named, and a wrong name is said."""
+    ran = run("explain", "--architecture", "vtd", "0x0000000000123000", "0x8000000500002030")
+    assert "a VT-d unit" in ran.out
+    ran = run("explain", "--architecture", "vdt", "0x0000000000123000", "0x8000000500002030")
+    assert ran.status == 3
+
+
+# --- faults
+
+
+def test_faults_are_listed_with_their_devices(run: Callable[..., Ran]) -> None:
+    """Each with its place in the log; an ID that several devices send is pinned on none of them."""
+    ran = run("faults", SMMU / "linux" / "faults.log", "--board", SMMU)
+    lines = [line.partition("faults.log:")[2] for line in ran.out.splitlines()]
+    assert ran.status == 0
+    assert lines[0] == (
         "1: arm-smmu-v3.0.auto: the address is not mapped (F_TRANSLATION): read at 0x11110000 by 0000:00:03.0"
     )
     assert lines[11] == (
