@@ -16,8 +16,8 @@ from .test_reading import READING
 
 IDENTIFIER = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
 NO_RULES = re.compile("TOPOLOGY-NAME|UTF-8|LATIN-1|(LOG|QVM|SCENARIO)-.*")
-"""A question to a topology that it cannot answer is wrong usage, and no fault of a source; logs, command lines of qvm and
-scenarios are read by other commands than `check`.
+"""A question to a topology that it cannot answer is wrong usage, and no fault of a source; logs, scenarios and command
+lines of qvm are read by other commands than `check`.
 """
 
 ENTRY_TABLES = ("MADT", "SRAT")
