@@ -329,12 +329,12 @@ def _runs(segments: Iterable[Segment]) -> list[_Run]:
 
 def _joined(one: _Run, other: _Run) -> _Run | None:
     """Return two neighbours as one when the same holds for both, or when it is open which IDs are whose."""
-    if one.iommu != other.iommu or None in (one.step, other.step):
+    if one.iommu != other.iommu:
         return None
     if one.unsure or other.unsure:
         return one._replace(last=other.last, unsure=True) if one.origins == other.origins else None
-    if one.stream is None or other.stream is None:
-        return one._replace(last=other.last) if one.stream == other.stream else None
+    if one.stream is None or other.stream is None or None in (one.step, other.step):
+        return None
     for step in (1, 0):
         fits = all(run.first == run.last or run.step == step for run in (one, other))
         if fits and one.stream + step * (other.first - one.first) == other.stream:

@@ -182,7 +182,7 @@ def test_ids_that_cannot_be_said() -> None:
 def test_ranges_are_as_few_as_can_be() -> None:
     """Two maps that go on where the other ends are one line; so are those that give all the same ID."""
 
-    def lines(*maps: tuple[int, int, int], single: bool = False, first_bus: int = 0) -> list[str]:
+    def lines(*maps: tuple[int, int, int | None], single: bool = False, first_bus: int = 0) -> list[str]:
         builder = TopologyBuilder()
         builder.roots.append(PciRoot("root", HERE, 0, first_bus))
         builder.iommus.append(Iommu("u@1000", "smmuv3", HERE, 0x1000))
@@ -195,7 +195,20 @@ def test_ranges_are_as_few_as_can_be() -> None:
     assert lines((0, 1, 5), (1, 1, 5), (2, 1, 5)) == ["device pci:0:0.0-0:0.2", "use smmu0 5"]
     assert lines((0, 1, 7), single=True) == ["device pci:0:0.0-255:31.7", "use smmu0 7"]
     assert lines((0, 1, 7), single=True, first_bus=255) == ["device pci:255:0.0-255:31.7", "use smmu0 7"]
+    assert lines((0, 8, None), (8, 8, 8)) == ["device pci:0:1.0-0:1.7", "use smmu0 8-0xf"]
     assert lines((0, 8, 0)) == ["device pci:0:0.0-0:0.7", "use smmu0 0-7"]
+
+
+def test_a_function_with_a_map_of_its_own_is_said_beside_its_range() -> None:
+    """What the maps of a root say of a function is not all when it has one itself."""
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("root", HERE, 0))
+    builder.iommus.append(Iommu("u@1000", "smmuv3", HERE, 0x1000))
+    builder.device(Device("0000:00:01.0", "pci", HERE, 0, 8))
+    builder.maps.append(IdMap("root", "u@1000", 0, 0x100, 0, HERE, "x"))
+    builder.maps.append(IdMap("0000:00:01.0", "u@1000", 8, 1, 0x500, HERE, "x"))
+    text = suggestion_text(suggest(Topology(builder)))
+    assert "device pci:0:1.0\n    use smmu0 8\n    use smmu0 0x500\n" in text
 
 
 def test_requester_ids_that_cannot_be_said() -> None:
