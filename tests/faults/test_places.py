@@ -17,8 +17,8 @@ HERE = Origin("here")
 @pytest.mark.parametrize(
     ("identifier", "address", "tags", "place"),
     [
-        (0x10, 0x80000010, {"own-reserved"}, "reserved memory (rmr) for smmuv3@9050000"),
-        (0x20, 0x80000010, {"other-reserved"}, "reserved memory (rmr) for smmuv3@9050000"),
+        (0x10, 0x80000010, {"own-reserved"}, "reserved memory (rmr) for smmuv3@9050000 ID 0x10"),
+        (0x20, 0x80000010, {"other-reserved"}, "reserved memory (rmr) for smmuv3@9050000 ID 0x10"),
         (0x20, 0x9000FFFF, {"own-reserved"}, "reserved memory (rmrr) for acpi:DMA1"),
         (0x10, 0xA0000000, {"own-grant"}, "grant ring (r) of acpi:DMA0"),
         (0x20, 0xA0000000, {"other-grant"}, "grant ring (r) of acpi:DMA0"),

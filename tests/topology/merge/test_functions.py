@@ -82,7 +82,7 @@ def test_ids_of_a_range() -> None:
         0x101FD,
     ]
     assert len([one for one in found.maps if one.rule == "use"]) == 13  # aligned blocks, not 250 functions
-    assert "requester IDs 0x0140-0x0140 → 0x9-0x9 (of which the bits 0xffc0 count)" in draw_tree(found)
+    assert "requester ID 0x0140 → 0x9 (of which the bits 0xffc0 count)" in draw_tree(found)
     whole = merged(smmu_board, "smmu smmuv3\nunit s 0x2b400000\n" + ALL.format("s 9"))
     assert [unit_of(whole, rid)[1] for rid in (0, 0x18, 0xFFFF)] == [9, 9, 9]
 
