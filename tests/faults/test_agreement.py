@@ -30,26 +30,34 @@ def of_record(fault: Fault) -> Fault:
     return replace(fault, **PRINTED)  # type: ignore[arg-type]
 
 
-# Lines of fixtures/boards/*/linux and of tests/parsers/kernel_log/lines; the words are those that drivers print them of.
+# Lines of fixtures/boards/*/linux and tests/parsers/kernel_log/lines; the words are those that drivers print them of.
 VTD = [
     (
-        "DMAR: [DMA Read NO_PASID] Request device [00:03.0] "
-        "fault addr 0x11110000 [fault reason 0x06] PTE Read access is not set",
+        (
+            "DMAR: [DMA Read NO_PASID] Request device [00:03.0] "
+            "fault addr 0x11110000 [fault reason 0x06] PTE Read access is not set"
+        ),
         (0x1111_0000, 0xC000_0006_0000_0018),
     ),
     (
-        "DMAR: [DMA Write NO_PASID] Request device [00:1f.2] "
-        "fault addr 0x7f6ab000 [fault reason 0x0c] non-zero reserved fields in PTE",
+        (
+            "DMAR: [DMA Write NO_PASID] Request device [00:1f.2] "
+            "fault addr 0x7f6ab000 [fault reason 0x0c] non-zero reserved fields in PTE"
+        ),
         (0x7F6A_B000, 0x8000_000C_0000_00FA),
     ),
     (
-        "DMAR: [DMA Read] Request device [6a:01.0] PASID 1f "
-        "fault addr 7fffe000 [fault reason 88] SM: Present bit in PASID Table Entry is clear",
+        (
+            "DMAR: [DMA Read] Request device [6a:01.0] PASID 1f "
+            "fault addr 7fffe000 [fault reason 88] SM: Present bit in PASID Table Entry is clear"
+        ),
         (0x7FFF_E000, 0xC000_1F58_8000_6A08),
     ),
     (
-        "DMAR: [INTR-REMAP] Request device [f0:1f.0] "
-        "fault index 26 [fault reason 38] Blocked an interrupt request due to source-id verification failure",
+        (
+            "DMAR: [INTR-REMAP] Request device [f0:1f.0] "
+            "fault index 26 [fault reason 38] Blocked an interrupt request due to source-id verification failure"
+        ),
         (0x26_0000_0000_0000, 0x8000_0026_0000_F0F8),
     ),
 ]
