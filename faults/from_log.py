@@ -82,7 +82,7 @@ _OVERFLOW = 1 << 0
 _LAST_REASON = 0xFF
 _NOWHERE = Origin("")
 _fault = quick(Fault)
-"""Where it is called with most of its arguments, they stand in the order of the fields: names would double the time."""
+"""Where there are many, the arguments stand in the order of the fields: names would double the time."""
 
 _place = lru_cache(1024)(parse_pci_address)
 
@@ -99,7 +99,7 @@ def from_log(records: Iterable[LogRecord]) -> Iterator[Fault]:
 
 
 def _printed(told: Fault, record: LogRecord, **more: Any) -> Fault:
-    """Return what was decoded with what the line adds."""
+    """Return what was decoded, with what the line adds."""
     line = record.line
     return replace(
         told, origin=line.origin, driver=record.driver, iommu=record.unit, time=line.time, clock=line.clock,
@@ -107,40 +107,45 @@ def _printed(told: Fault, record: LogRecord, **more: Any) -> Fault:
     )  # fmt: skip
 
 
-def _from_vtd(record: VtdFault) -> Fault:
-    line, reason = record.line, record.reason
-    told = _vtd_told(reason)
-    access = record.access
+def _filled(  # noqa: PLR0917  # names would double the time
+    told: Fault,
+    record: LogRecord,
+    identifier: int | None,
+    address: int | None,
+    facts: tuple[tuple[str, str | int], ...] = (),
+    segment: int | None = None,
+    substream: int | None = None,
+    device: str = "",
+    ipa: int | None = None,
+    domain: int | None = None,
+    raw: bytes = b"",
+) -> Fault:
+    """Return the same where there are many: with these values in place of those that were decoded."""
+    line = record.line
     return _fault(
-        line.origin,
-        "vtd",
-        record.driver,
-        record.unit,
-        told.reason if told.name or not record.meaning else record.meaning,
-        told.name,
-        reason,
-        line.time,
-        line.clock,
-        record.segment,
-        record.source,
-        record.pasid,
-        "",
-        record.address,
-        0 if access == "interrupt" else _PAGE,
-        access,
-        facts=record.tables,
-        text=record.text,
-    )
+        line.origin, told.architecture, record.driver, record.unit, told.reason, told.name, told.code, line.time,
+        line.clock, segment, identifier, substream, device, address, told.address_bits, told.access, told.privileged,
+        told.stage, ipa, domain, told.lost, 1, facts, raw, record.text,
+    )  # fmt: skip
+
+
+def _from_vtd(record: VtdFault) -> Fault:
+    told = _vtd_told(record.reason, record.access, record.meaning)
+    return _filled(told, record, record.source, record.address, record.tables, record.segment, record.pasid)
 
 
 @lru_cache(1024)
-def _vtd_told(reason: int | None) -> Fault:
-    """Return the fault of a fault reason."""
+def _vtd_told(reason: int | None, access: Access, meaning: str) -> Fault:
+    """Return the fault of a fault reason, whose meaning is in the kernel's words where it is not defined."""
     from .raw import vtd
 
+    bits = 0 if access == "interrupt" else _PAGE
     if reason is None:
-        return Fault(_NOWHERE, "vtd", reason="the line with the reason is missing")
-    return vtd.decode(vtd.encode(FR=min(reason, _LAST_REASON), F=1), _NOWHERE)  # the last one is not defined either
+        what = meaning or "the line with the reason is missing"
+        return Fault(_NOWHERE, "vtd", reason=what, address_bits=bits, access=access)
+    told = vtd.decode(vtd.encode(FR=min(reason, _LAST_REASON), F=1), _NOWHERE)  # the last one is not defined either
+    what = told.reason if told.name or not meaning else meaning
+    return replace(told, reason=what, code=reason, address_bits=bits, access=access)
 
 
 def _from_status(record: VtdStatus) -> Fault | None:
@@ -171,30 +176,18 @@ def _from_event(record: Smmuv3Event) -> Fault:
 
         told = smmuv3.decode(_EVENT.pack(*record.words), _NOWHERE)
         return _printed(told, record, device=record.client)
-    told, line = template.fault, record.line
-    return _fault(
-        line.origin,
-        "smmuv3",
-        record.driver,
-        record.unit,
-        told.reason,
-        told.name,
-        told.code,
-        line.time,
-        line.clock,
-        None,
+    told = template.fault
+    return _filled(
+        told,
+        record,
         told.identifier,
+        address if template.address else told.address,
+        told.facts,
+        None,
         told.substream,
         record.client,
-        address if template.address else told.address,
-        told.address_bits,
-        told.access,
-        told.privileged,
-        told.stage,
         ipa if template.second else told.ipa,
-        facts=told.facts,
         raw=_EVENT.pack(first, second, address, last),
-        text=record.text,
     )
 
 
@@ -248,32 +241,11 @@ def _from_page_request(record: Smmuv3PageRequest) -> Fault:
 
 def _from_context(record: Smmuv2Fault) -> Fault:
     told = _context_told(record.fsr, record.fsynr0)
-    facts, line = told.facts, record.line
+    facts = told.facts
     if record.facts:  # flags in words, which are told already, and walks of the tables
         facts = (*facts, *(fact for fact in record.facts if fact[0] not in ("FSR", "FSYNR0")))
-    return _fault(
-        line.origin,
-        "smmuv2",
-        record.driver,
-        record.unit,
-        told.reason,
-        told.name,
-        record.fsr,
-        line.time,
-        line.clock,
-        None,
-        None if record.cbfrsynra is None else record.cbfrsynra & _STREAM,
-        None,
-        "",
-        record.address,
-        0,
-        told.access,
-        told.privileged,
-        domain=record.bank,
-        lost=told.lost,
-        facts=facts,
-        text=record.text,
-    )
+    stream = None if record.cbfrsynra is None else record.cbfrsynra & _STREAM
+    return _filled(told, record, stream, record.address, facts, domain=record.bank)
 
 
 @lru_cache(1024)
@@ -283,7 +255,7 @@ def _context_told(fsr: int | None, fsynr0: int | None) -> Fault:
 
     told = smmuv2.decode(smmuv2.encode(FSR=fsr or 0, FSYNR0=fsynr0 or 0), _NOWHERE)
     if fsr is None:
-        told = replace(told, reason="a fault whose registers are not all in the log")
+        told = replace(told, reason="a fault whose registers are not all in the log", code=None)
     return told if fsynr0 is not None else replace(told, access="", privileged=None)
 
 
@@ -298,7 +270,7 @@ def _from_global(record: Smmuv2GlobalFault) -> Fault:
 
 
 def _from_amd(record: AmdEvent) -> Fault:
-    line, device, name = record.line, record.device, record.name
+    device, name = record.device, record.name
     if name == "UNKNOWN" and record.facts and record.facts[0][0] == "event[0]":
         from .raw import amdvi
 
@@ -316,27 +288,16 @@ def _from_amd(record: AmdEvent) -> Fault:
         facts = (*fields, *facts, *(fact for fact in record.facts if fact[0] not in AMD_VALUES))
     if physical and address is not None:
         facts, address = (*facts, (physical, address)), None
-    return _fault(
-        line.origin,
-        "amdvi",
-        record.driver,
-        record.unit,
-        told.reason,
-        told.name or name,
-        told.code,
-        line.time,
-        line.clock,
-        segment,
+    return _filled(
+        told,
+        record,
         identifier,
+        address,
+        facts,
+        segment,
         None if told.domain is not None else number if told.substream is not None else number or None,
         device,
-        address,
-        told.address_bits,
-        told.access,
-        told.privileged,
         domain=None if told.domain is None else number,
-        facts=facts,
-        text=record.text,
     )
 
 
@@ -352,6 +313,7 @@ def _amd_told(name: str, flags: int | None) -> tuple[Fault, str]:
         return replace(told, reason=AMD_REQUESTS[name], facts=(*told.facts, *beyond)), ""
     told, physical = amdvi.decode_printed(AMD_NAMES.get(name, name), known, _NOWHERE)
     if told.code is None:
+        told = replace(told, name=name)
         beyond = () if flags is None else (("flags", flags),)
     elif flags is None:
         told = replace(told, access="", privileged=None)
@@ -359,32 +321,11 @@ def _amd_told(name: str, flags: int | None) -> tuple[Fault, str]:
 
 
 def _from_riscv(record: RiscvFault) -> Fault:
-    told = _riscv_told(record.cause, record.iotval2)
-    line, address, facts = record.line, record.iotval, told.facts
-    if told.address is None and address:
-        facts = (("iotval", address), *facts)
-    return _fault(
-        line.origin,
-        "riscv-iommu",
-        record.driver,
-        record.unit,
-        told.reason,
-        "",
-        record.cause,
-        line.time,
-        line.clock,
-        None,
-        None if told.identifier is None else record.device_id,
-        None,
-        "",
-        None if told.address is None else address,
-        0,
-        told.access,
-        stage=told.stage,
-        ipa=told.ipa,
-        facts=facts,
-        text=record.text,
-    )
+    told, address = _riscv_told(record.cause, record.iotval2), record.iotval
+    if told.address is None:
+        facts = (("iotval", address), *told.facts) if address else told.facts
+        return _filled(told, record, None, None, facts)
+    return _filled(told, record, record.device_id, address, told.facts, ipa=told.ipa)
 
 
 @lru_cache(1024)
@@ -405,27 +346,8 @@ def _from_soc(record: SocFault) -> Fault:
 
 
 def _from_virtio(record: VirtioFault) -> Fault:
-    told, line = _virtio_told(record.name, record.access), record.line
-    return _fault(
-        line.origin,
-        "virtio-iommu",
-        record.driver,
-        record.unit,
-        told.reason,
-        told.name,
-        told.code,
-        line.time,
-        line.clock,
-        None,
-        record.endpoint,
-        None,
-        "",
-        record.address,
-        0,
-        told.access,
-        facts=told.facts,
-        text=record.text,
-    )
+    told = _virtio_told(record.name, record.access)
+    return _filled(told, record, record.endpoint, record.address, told.facts)
 
 
 @lru_cache(64)
