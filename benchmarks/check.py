@@ -12,7 +12,6 @@ from pathlib import Path
 
 from iommuman.base import Finding, IommumanError
 from iommuman.parsers.sources import read_sources
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, check
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +32,7 @@ def findings(path: Path) -> tuple[Finding, ...]:
         inputs = read_sources([str(path)])
     except IommumanError as error:
         return (error.finding,)
-    return check(Board(inputs, assemble(inputs)))
+    return check(Board.of(inputs))
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from . import output
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,9 +21,7 @@ def add_board(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a board."""
     add = parser.add_argument
     add("--board", nargs="+", required=True, metavar="SOURCE", help="the board's tables, tree or folder, as for dump")
-    add("--config", action="append", default=[], metavar="FILE", help="a .smmu file to lay over the board")
-    add("--keep", action="store_true", help="let the board's facts stay where the configuration says otherwise")
-    add("--board-module", default="", metavar="NAME", help="name or file of a board module")
+    output.add_configurations(parser)
     add("--scenario", default="", metavar="FILE", help="play a scenario of VMs first; its steps go to stderr")
     add("--degraded", action="store_true", help="start though not everything is known: UNSAFE, protects less")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from ..base import printable
@@ -32,18 +33,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check the sources."""
     from ..topology.check import Board, check
-    from ..topology.load import assemble, load_inputs
+    from ..topology.load import load_inputs
 
     if not (arguments.sources or arguments.config or arguments.board_module):
         arguments.fail("name at least one SOURCE, --config or --board-module")
     wanted = _wanted(arguments)
     inputs = load_inputs(arguments.sources, arguments.config, board_module=arguments.board_module)
-    topology = assemble(inputs, keep=arguments.keep)
-    board = Board(inputs, topology, inputs.configurations[0] if inputs.configurations else None)
+    board = Board.of(inputs, keep=arguments.keep)
     findings = check(board, wanted)
     for further in inputs.configurations[1:]:
         known = set(findings)
-        also = check(Board(inputs, topology, further), lambda name: name.startswith("CONFIG-") and wanted(name))
+        also = check(replace(board, configuration=further), lambda name: name.startswith("CONFIG-") and wanted(name))
         findings += tuple(one for one in also if one not in known)
     if arguments.format == "json":
         from ..topology.draw.check import draw_check_json
@@ -69,7 +69,7 @@ def _wanted(arguments: argparse.Namespace) -> Callable[[str], bool]:
     select, ignore = _words(arguments.select), _words(arguments.ignore)
     for word in (*select, *ignore):
         if not any(_means(word, rule.id) for rule in RULES):
-            close = output.close_to(word, [rule.id for rule in RULES])
+            close = output.close_to(word, [rule.id for rule in RULES]) or "; 'iommuman explain-rule' lists all"
             arguments.fail(f"{printable(repr(word))} means no rule{close}")
     return lambda name: (
         (not select or any(_means(word, name) for word in select)) and not any(_means(word, name) for word in ignore)

@@ -93,7 +93,7 @@ def _converse(shell: _Shell) -> int:
     for one in shell.client.objects:
         output.write(f"object {one.object} again: {', '.join(one.devices) or 'no device'}, {one.mappings} ranges\n")
     sys.stdout.flush()
-    for line in sys.stdin:
+    for line in sys.stdin or ():  # None: closed by whoever started us
         words = line.split("#", 1)[0].split()
         if not words:
             continue

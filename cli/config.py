@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..base import printable
 from . import output
@@ -89,7 +88,7 @@ def _suggest(arguments: argparse.Namespace) -> int:
 def _check(path: str, *, changes: bool) -> int:
     """Tell whether a file is laid out already."""
     if changes:
-        sys.stderr.write(f"{printable(path)} would be laid out anew\n")
+        output.complain(f"{printable(path)} would be laid out anew\n")
     return output.FINDINGS if changes else output.OK
 
 

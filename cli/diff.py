@@ -58,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="A left, B right",
     )
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="default: auto")
+    parser.set_defaults(trouble=TROUBLE)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             sides.append(load_topology([path], configurations, keep=arguments.keep))
         except IommumanError as error:
-            sys.stderr.write(f"iommuman: {name}: {output.finding_text(error.finding)}\n")
+            output.complain(f"iommuman: {name}: {output.finding_text(error.finding)}\n")
             return TROUBLE
     a, b = (picture(side) for side in sides)
     changes = diff(a, b)
@@ -109,4 +110,4 @@ def _width() -> int:
     """Return how many characters a line may have: as COLUMNS says, or as the terminal does."""
     import shutil
 
-    return shutil.get_terminal_size((NO_TERMINAL, 24)).columns
+    return min(shutil.get_terminal_size((NO_TERMINAL, 24)).columns, output.MOST_COLUMNS)

@@ -9,12 +9,15 @@ from ..base import printable
 from . import output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..topology.check import Rule
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("rule", nargs="?", metavar="RULE", help="such as IORT-MAP-OVERLAP; without one, all are listed")
+    text = "such as IORT-MAP-OVERLAP; without one, or with what several begin with (IORT-MAP), rules are listed"
+    parser.add_argument("rule", nargs="?", metavar="RULE", help=text)
     parser.add_argument("--markdown", action="store_true", help="list them as docs/checks.md does")
     parser.epilog = "Exit status: 0 answered, 2 wrong usage, or there is no such rule."
     parser.set_defaults(fail=parser.error)
@@ -31,17 +34,22 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.fail("--markdown lists all rules; leave RULE out")
         output.write(draw_markdown(RULES))
     elif arguments.rule is None:
-        width = max(len(rule.id) for rule in RULES)
-        output.write("".join(f"{rule.id:{width}}  {rule.severity:7}  {rule.title}\n" for rule in RULES))
+        output.write(_listed(RULES))
     else:
         name = arguments.rule.upper()
         rule = rule_of(name)
-        if rule is None:
-            close = output.close_to(name, [one.id for one in RULES])
+        several = [one for one in RULES if one.id.startswith(f"{name}-")]
+        if rule is None and not several:
+            close = output.close_to(name, [one.id for one in RULES]) or "; leave RULE out to list all"
             arguments.fail(f"there is no rule {printable(repr(arguments.rule))}{close}")
-        else:
-            output.write(_explained(rule))
+        output.write(_listed(several) if rule is None else _explained(rule))
     return output.OK
+
+
+def _listed(rules: Sequence[Rule]) -> str:
+    """Return a line for each rule."""
+    width = max(len(rule.id) for rule in rules)
+    return "".join(f"{rule.id:{width}}  {rule.severity:7}  {rule.title}\n" for rule in rules)
 
 
 def _explained(rule: Rule) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ..base import IommumanError
-from .output import EPILOG, UNREADABLE, UNSAFE, USAGE, finding_text, version
+from .output import EPILOG, MOST_COLUMNS, UNREADABLE, UNSAFE, USAGE, complain, finding_text, version
 
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
@@ -38,12 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open as long as we run
     parser = _parser(next((word for word in arguments if not word.startswith("-")), ""))
+    parsed = argparse.Namespace(trouble=UNREADABLE)
     try:
-        parsed = parser.parse_args(arguments)
-        status: int = parsed.run(parsed)
+        status = _run(parser, arguments, parsed)
         sys.stdout.flush()
-    except SystemExit as stop:  # argparse has said why
-        return stop.code if isinstance(stop.code, int) else USAGE
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: that is no error. Python must not flush again at exit.
         _drop_output()
@@ -51,12 +49,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except IommumanError as error:
-        sys.stderr.write(f"iommuman: {finding_text(error.finding)}\n")
+        complain(f"iommuman: {finding_text(error.finding)}\n")
         return UNSAFE if error.finding.rule == "MANAGER-UNSAFE" else UNREADABLE
     except OSError as error:
         _drop_output()
-        sys.stderr.write(f"iommuman: the answer cannot be written: {error.strerror or error}\n")
-        return UNREADABLE
+        complain(f"iommuman: the answer cannot be written: {error.strerror or error}\n")
+        return int(parsed.trouble)
+    return status
+
+
+def _run(parser: argparse.ArgumentParser, arguments: list[str], parsed: argparse.Namespace) -> int:
+    """Parse the command line into `parsed`, and run the command; return its exit status."""
+    try:
+        parser.parse_args(arguments, parsed)
+        status: int = parsed.run(parsed)
+    except SystemExit as stop:  # argparse has said why, or shown what was asked for
+        return stop.code if isinstance(stop.code, int) else USAGE
     return status
 
 
@@ -88,7 +96,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """Lay help out for 100 columns, or COLUMNS: asking the terminal costs an import of shutil for every command."""
     columns = os.environ.get("COLUMNS", "")
-    return argparse.RawDescriptionHelpFormatter(prog, width=int(columns) if columns.isdigit() else 100)
+    width = min(int(columns[:6]), MOST_COLUMNS) if columns.isdecimal() else 100
+    return argparse.RawDescriptionHelpFormatter(prog, width=width)
 
 
 class _Version(argparse.Action):

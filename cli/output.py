@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 OK, FINDINGS, USAGE, UNREADABLE, UNSAFE = 0, 1, 2, 3, 4
 """Exit statuses: answered; answered, with findings that matter; wrong usage; input that cannot be read; the manager was
 not started, since that would not be safe (smmuman's design safe state is to exit)."""
+
+MOST_COLUMNS = 1000
+"""Width up to which COLUMNS is believed: a line takes memory by it."""
 
 MOST_ENTRIES = 8
 """Entries of folders that were passed over and are named."""
@@ -68,6 +72,13 @@ def write(text: str) -> None:
         stream.write(_plain_lines(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
+def complain(text: str) -> None:
+    """Write to stderr; where that cannot be done, the exit status is all that is left to speak."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+
 def _plain_lines(text: str) -> str:
     """Replace the drawing characters of trees by what every encoding has."""
     return text.translate(str.maketrans("├└─│→", "|`-|>"))
@@ -85,13 +96,13 @@ def report(findings: Iterable[Finding], passed_over: Iterable[tuple[str, str]] =
     """
     status = OK
     for finding in findings:
-        sys.stderr.write(f"{lead}{finding.severity}: {finding_text(finding)}\n")
+        complain(f"{lead}{finding.severity}: {finding_text(finding)}\n")
         if finding.severity != "note":
             status = FINDINGS
     entries = [f"{printable(name)} ({printable(reason)})" for name, reason in passed_over]
     if entries:
         more = f", and {len(entries) - MOST_ENTRIES} more" if len(entries) > MOST_ENTRIES else ""
-        sys.stderr.write(f"{lead}passed over: {', '.join(entries[:MOST_ENTRIES])}{more}\n")
+        complain(f"{lead}passed over: {', '.join(entries[:MOST_ENTRIES])}{more}\n")
     return status
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
+from ..base import printable
 from . import output
 from .board import add_board, load_board, start_manager
 
@@ -15,8 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 The board's units are simulated bit for bit and programmed by the drivers that program hardware; then their tables and
 registers are read back, independently of the drivers, and every device is held to what it was granted.
 
-Exit status: 0 every device reaches exactly what it was granted, 1 some device does not or a step of the scenario is
-not as it expects, 2 wrong usage, 3 a source cannot be read, 4 it is not safe to start.
+Exit status: 0 every device reaches exactly what it was granted, 1 some device does not (one that no IOMMU restricts
+reaches all of memory) or a step of the scenario is not as it expects, 2 wrong usage, 3 a source cannot be read, 4 it is
+not safe to start.
 """
     add_board(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
@@ -42,11 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         }
         output.write(json.dumps(document, indent=1) + "\n")
     else:
-        lines = list(draw_proofs(proofs))
+        lines = [printable(f"UNRESTRICTED: {name} reaches all of memory: {reason}") for name, reason in unrestricted]
+        lines += draw_proofs(proofs)
         memory = draw_memory(proofs)
         if memory:
             lines += ["", "physical memory that devices reach", *(f"  {line}" for line in memory)]
         output.write("\n".join(lines) + "\n")
-    for name, reason in unrestricted:
-        sys.stderr.write(f"UNRESTRICTED: {name} reaches all of memory: {reason}\n")
-    return output.OK if started.as_expected and all(proof.holds for proof in proofs) else output.FINDINGS
+    holds = started.as_expected and not unrestricted and all(proof.holds for proof in proofs)
+    return output.OK if holds else output.FINDINGS

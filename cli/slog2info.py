@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import Finding, printable
-from .output import FINDINGS, OK, report, use_colour, write
+from .output import FINDINGS, OK, complain, report, use_colour, write
 
 if TYPE_CHECKING:
     from ..logging_backend import Packet, SetHeader
@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="JSON Lines in OpenTelemetry's names")
     add("--utc", action="store_true", help="times in UTC, not in local time")
     add("--year", type=_count, help="year of the first line, for text")
-    add("--colour", choices=("auto", "always", "never"), default="auto", help="colour by severity")
+    add("--color", "--colour", choices=("auto", "always", "never"), default="auto", help="by severity; default: auto")
     add(
         "--dir",
         dest="directory",
@@ -91,6 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what the options say, and return the exit status. Raises IommumanError when a file cannot be read."""
     findings: list[Finding] = []
+    _require_folder(arguments)
     chosen = _set_filter(arguments)
     if arguments.clear:
         return _clear(arguments, chosen)
@@ -110,6 +111,16 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.wait or arguments.wait_new:
                 sys.stdout.flush()
     return report(findings)
+
+
+def _require_folder(arguments: argparse.Namespace) -> None:
+    """Refuse a folder that is named and not there, unless it is waited for."""
+    folder: Path | None = arguments.directory
+    if folder is not None and not folder.is_dir() and not (arguments.wait or arguments.wait_new):
+        from ..logging_backend.errors import refuse
+
+        advice = "name a folder of buffer sets, or wait for one with -w"
+        raise refuse("SLOG2-OPEN", str(folder), "there is no such folder", advice=advice)
 
 
 def _chunks(
@@ -152,7 +163,7 @@ def _file(
     from ..logging_backend.text_in import TextOptions, is_text, parse_text
 
     if str(arguments.file) == "-":
-        data = sys.stdin.buffer.read(_MAX_TEXT)
+        data = sys.stdin.buffer.read(_MAX_TEXT) if sys.stdin is not None else b""
     else:
         with os.fdopen(open_set(arguments.file), "rb") as file:
             if not is_text(file.read(_PEEK)):
@@ -213,7 +224,7 @@ def _line(arguments: argparse.Namespace) -> Callable[[Packet], str]:
         return json_line
     from ..logging_backend.text_out import LineStyle, line_formatter
 
-    colour, zone = use_colour(arguments.colour, sys.stdout), UTC if arguments.utc else None
+    colour, zone = use_colour(arguments.color, sys.stdout), UTC if arguments.utc else None
     return line_formatter(LineStyle(arguments.severity_column, zone, colour, escape=sys.stdout.isatty()))
 
 
@@ -233,7 +244,7 @@ def _clear(arguments: argparse.Namespace, chosen: Callable[[SetHeader], bool]) -
             if _names(arguments):
                 continue
         if not (remove_sets([path]) if path in dead else clear(path)):
-            sys.stderr.write(f"slog2info: cannot clear {printable(str(path))}\n")
+            complain(f"slog2info: cannot clear {printable(str(path))}\n")
             status = FINDINGS
     return status
 
@@ -266,7 +277,9 @@ def _when(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         moment.timestamp()
     except (ValueError, OverflowError, OSError) as error:
-        raise argparse.ArgumentTypeError(f"not a time: {text!r} ({error})") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; write 2026-11-21T01:35:52, or 90s, 10m, 2h, 1d"
+        ) from error
     return moment
 
 
@@ -296,11 +309,12 @@ def _limited(text: str, limit: int) -> int:
 
 
 def _severity(text: str) -> int:
-    from ..logging_backend.names import parse_severity
+    from ..logging_backend.names import Severity, parse_severity
 
     severity = parse_severity(text)
     if severity is None:
-        raise argparse.ArgumentTypeError(f"not a severity: {text!r}")
+        names = ", ".join(one.name.lower() for one in Severity)
+        raise argparse.ArgumentTypeError(f"{text!r} is no severity; write 0 to 7, or a name: {names}")
     return severity
 
 

@@ -95,7 +95,9 @@ def open_set(path: Path) -> int:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise refuse("SLOG2-OPEN", str(path), "cannot be opened", found=error.strerror or "") from error
+        message = f"this cannot be opened: {error.strerror or error}"
+        advice = "name a file that is there and that may be read"
+        raise refuse("SLOG2-OPEN", str(path), message, advice=advice) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise refuse("SLOG2-OPEN", str(path), "not a plain file", advice="it is left alone")

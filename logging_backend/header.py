@@ -139,7 +139,8 @@ def parse_header(page: bytes, available: int, source: str, findings: list[Findin
     """
     if len(page) < PAGE_SIZE or page[:8] != layout.MAGIC:
         found = page[:8].hex(" ") if page.strip(b"\0") else "nothing" if not page else "zeros"
-        raise refuse("SLOG2-MAGIC", source, "not a buffer set", found=found, expected=layout.MAGIC.hex(" "))
+        expected, advice = layout.MAGIC.hex(" "), "name what 'slog2info --save' wrote, or text of slog2info"
+        raise refuse("SLOG2-MAGIC", source, "not a buffer set", found=found, expected=expected, advice=advice)
     fields = layout.HEADER.unpack_from(page)
     _, version, page_size, buffers, _, start, pid, instance, flags, clock, created, created_mono, total = fields
     if version != layout.VERSION or page_size != PAGE_SIZE:

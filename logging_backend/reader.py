@@ -63,6 +63,13 @@ def snapshot(
     buffers that ask to be skipped are read as well. What cannot be read is reported, and the rest given.
     """
     lanes: list[Iterator[list[Packet]]] = []
+    for image in _images(directory, match, report):
+        lanes += _lanes(image, verbose=verbose)
+    return merge(lanes)
+
+
+def _images(directory: Path | None, match: Match, report: Report) -> Iterator[Image]:
+    """Iterate over the sets of a folder that are chosen; each is open until the next is asked for."""
     for path in list_sets(directory or default_directory()):
         try:
             image = open_image(path, report)
@@ -71,10 +78,9 @@ def snapshot(
             continue
         try:
             if match(image.header):
-                lanes += _lanes(image, verbose=verbose)
+                yield image
         finally:
             os.close(image.handle)
-    return merge(lanes)
 
 
 def read_saved(
@@ -128,18 +134,9 @@ def save(target: Path, directory: Path | None = None, match: Match = any_set, re
     count = 0
     try:
         with target.open("xb") as file:
-            for path in list_sets(directory or default_directory()):
-                try:
-                    image = open_image(path, report)
-                except Slog2Error as error:
-                    report(error.finding)
-                    continue
-                try:
-                    if match(image.header):
-                        file.writelines(_copy(image))
-                        count += 1
-                finally:
-                    os.close(image.handle)
+            for image in _images(directory, match, report):
+                file.writelines(_copy(image))
+                count += 1
     except OSError as error:
         raise refuse("SLOG2-SAVE", str(target), "cannot be written", found=str(error)) from error
     return count

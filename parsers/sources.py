@@ -39,6 +39,9 @@ NOT_IN_A_FOLDER = "a configuration; give it with --config"
 NO_SOURCE = "no table, acpidump text, device tree or PCI topology"
 """Why a file is passed over that holds something else."""
 
+SAME = "the same as "
+"""Why a file is passed over that was read already; the name under which it was follows."""
+
 _START = 4096
 _FIRST_LETTERS = (*(bytes([letter]) for letter in b"#@adfrsu"), b"")
 """What option words, comments and names of included files begin with; nothing: the first word comes later."""
@@ -92,8 +95,12 @@ class Inputs:
         return not self.found
 
 
-def read_sources(paths: Sequence[str]) -> Inputs:
+def read_sources(paths: Sequence[str], *, more_units: bool = False) -> Inputs:
     """Read everything that the given files and folders hold.
+
+    Args:
+        paths: the files and folders.
+        more_units: something else defines units, which configurations among them may use.
 
     Raises:
         ParseError: one of them does not exist or cannot be opened, or all of them together hold nothing of use.
@@ -101,29 +108,36 @@ def read_sources(paths: Sequence[str]) -> Inputs:
     inputs = Inputs()
     for path in paths:
         before = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
-        _read_path(path, inputs)
-        if before == (inputs.found, len(inputs.memory), len(inputs.kernel_logs)) and not inputs.findings:
-            inputs.findings.append(_nothing_in(path, inputs))
+        passed_over = len(inputs.passed_over)
+        _read_path(path, inputs, more_units=more_units)
+        repeats = any(reason.startswith(SAME) for _, reason in inputs.passed_over[passed_over:])
+        after = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
+        if before == after and not inputs.findings and not repeats:
+            inputs.findings.append(_nothing_in(path, inputs, passed_over))
     if inputs.empty:
         errors = [finding for finding in inputs.findings if finding.severity == "error"]
-        raise ParseError(errors[0] if errors else _nothing_in(paths[0] if paths else "", inputs))
+        raise ParseError(errors[0] if errors else _nothing_in(paths[0] if paths else "", inputs, 0))
     return inputs
 
 
-def _nothing_in(path: str, inputs: Inputs) -> Finding:
-    """Return the finding for a source that the user named and that gives nothing."""
+def _nothing_in(path: str, inputs: Inputs, start: int) -> Finding:
+    """Return the finding for a source that the user named and that gives nothing.
+
+    `start` is how many entries had been passed over before it.
+    """
     text = "there is no ACPI table, acpidump text, device tree or PCI topology"
-    name, reason = inputs.passed_over[-1] if inputs.passed_over else ("", "")
+    entries = inputs.passed_over[start:]
+    name, reason = entries[0] if entries else ("", "")
     if path and name == path:
         inputs.passed_over.pop()
         text += "" if reason == NO_SOURCE else f" ({reason})"
     elif name:
-        text += f" ({name}: {reason})"
+        text += f" ({name}: {reason}" + (f", and {len(entries) - 1} more)" if len(entries) > 1 else ")")
     advice = "name a table, a DTB, the text of acpidump, a folder of these, a copy of /sys, or 'live'"
     return Finding("SOURCE-EMPTY", "error", Origin(path), text, advice=advice)
 
 
-def _read_path(path: str, inputs: Inputs) -> None:
+def _read_path(path: str, inputs: Inputs, *, more_units: bool) -> None:
     """Read one source that the user named."""
     place = _SYS if path == LIVE and not os.path.exists(path) else path
     try:
@@ -139,10 +153,11 @@ def _read_path(path: str, inputs: Inputs) -> None:
             from .smmu_config import read_configuration
 
             if data in inputs.contents:
-                inputs.passed_over.append((path, f"the same as {inputs.contents[data]}"))
+                inputs.passed_over.append((path, f"{SAME}{inputs.contents[data]}"))
             else:
                 inputs.contents[data] = path
-                inputs.configurations.append(read_configuration(path))
+                before = more_units or bool(inputs.configurations)
+                inputs.configurations.append(read_configuration(path, more_units=before))
             return
         _read_content(data, path, inputs)
     elif is_sys_tree(place):
@@ -159,7 +174,8 @@ def is_sys_tree(folder: str) -> bool:
 def _cannot_open(path: str, error: Exception) -> ParseError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     advice = "name a file or folder that is there and that may be read"
-    return ParseError(Finding("SOURCE-OPEN", "error", Origin(path), f"this cannot be opened: {reason}", advice=advice))
+    origin = Origin(path or "''")
+    return ParseError(Finding("SOURCE-OPEN", "error", origin, f"this cannot be opened: {reason}", advice=advice))
 
 
 def read_file(path: str, limit: int | None = None) -> bytes:
@@ -247,10 +263,10 @@ def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
         return
     for looks_like, read in _KINDS:
         if looks_like(data):
-            first = inputs.contents.setdefault(data, name)
-            if first != name:  # read twice, every unit in it would be there twice
-                inputs.passed_over.append((name, f"the same as {first}"))
+            if data in inputs.contents:  # read twice, every unit in it would be there twice
+                inputs.passed_over.append((name, f"{SAME}{inputs.contents[data]}"))
             else:
+                inputs.contents[data] = name
                 read(data, name, inputs)
             return
     reason = "empty" if not data else NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE

@@ -1,4 +1,4 @@
-"""The README: every output shown is real, every file it names is there, and its test command is what CI runs."""
+"""README and docs: every output shown is real, every file named is there, and the test command is what CI runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from iommuman.cli.main import main
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-SHOWN = re.findall(r"```console\n\$ iommuman (.*?)\n(.*?)```", README, re.DOTALL)
+PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+SHOWN = [shown for page in PAGES for shown in re.findall(r"```console\n\$ iommuman (.*?)\n(.*?)```", page, re.DOTALL)]
 
 
 @pytest.mark.parametrize(("command", "shown"), SHOWN, ids=[command for command, _ in SHOWN])
 def test_shown_output_is_real(
     command: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each command that the README shows writes what stands below it; `…` stands for lines left out."""
+    """Each command that the README or a document shows writes what stands below it; `…` stands for lines left out."""
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("COLUMNS", raising=False)
     arguments = shlex.split(command)
@@ -32,15 +33,17 @@ def test_shown_output_is_real(
 
 
 def test_there_are_commands_to_check() -> None:
-    """The README shows at least one run of each command."""
-    assert {command.split()[0] for command, _ in SHOWN} >= {"dump", "who", "capture"}
+    """There is at least one run of each command that answers from files."""
+    wanted = {"dump", "who", "check", "config", "diff", "prove", "dma", "capture"}
+    assert {command.split()[0] for command, _ in SHOWN} >= wanted
 
 
 def test_linked_files_are_there() -> None:
-    """No link of the README leads nowhere."""
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    """No link of the README or a document leads nowhere."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text())]
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:

@@ -31,11 +31,13 @@ def load_topology(
 
 def load_inputs(paths: Sequence[str], configurations: Sequence[str] = (), *, board_module: str = "") -> Inputs:
     """Read what `load_topology` makes a topology of; arguments and errors are the same."""
-    inputs = read_sources(paths) if paths or not (configurations or board_module) else Inputs()
+    named = bool(board_module)
+    inputs = read_sources(paths, more_units=named) if paths or not (configurations or board_module) else Inputs()
     for path in configurations:
         from ..parsers.smmu_config import read_configuration
 
-        inputs.configurations.append(read_configuration(path))
+        before = named or bool(inputs.configurations)
+        inputs.configurations.append(read_configuration(path, more_units=before))
     if board_module:
         from ..parsers.board_module import read_board_module
 

@@ -23,6 +23,9 @@ from ..base import Origin
 Property = tuple[str, str | int | bool]
 """A named fact of a unit or device that only people read: (name, value)."""
 
+CONFIGURED_AS = "configured as"
+"""Property of a unit: the name that a configuration calls it by."""
+
 Carries = Literal["dma", "msi", "both"]
 """What a map is for: memory accesses, message-signalled interrupts, or both (an IORT has one chain for them; a VT-d
 unit sees the interrupts of an I/O APIC as it sees memory accesses)."""

@@ -9,7 +9,7 @@ from .model import Device, Grant, PciRoot, ReservedRegion
 from .resolve import Route, route_root_rid, routes
 from .senders import reaches
 from .topology import Topology
-from .view import size
+from .view import size, stream_words
 
 X86_MSI_START, X86_MSI_LENGTH = 0xFEE00000, 0x100000
 """Writes to this window are interrupts on x86 and are never translated (VT-d specification 4.1 §3.14; AMD's alike)."""
@@ -91,9 +91,22 @@ def _find(topology: Topology, name: str) -> str:
         if full in topology.devices:
             return full
     ends = [full for full in topology.devices if full.endswith((f"/{name}", f".{name}"))]
-    if len(ends) != 1:
-        raise _unknown(name, "device", ends, list(topology.devices))
-    return ends[0]
+    if not ends and "\\" in name:
+        ends = [full for full in topology.devices if _unpadded(full) in (_unpadded(name), f"acpi:{_unpadded(name)}")]
+    if len(ends) == 1:
+        return ends[0]
+    hosts = [root for root in topology.roots if root in (name, f"dt:{name}")]
+    if not ends and hosts:
+        text = f"{hosts[0]} is a PCI host bridge, and no device"
+        raise TopologyError(
+            Finding("TOPOLOGY-NAME", "error", Origin(""), text, advice=f"name a function of it, as {hosts[0]}/01:00.0")
+        )
+    raise _unknown(name, "device", ends, list(topology.devices))
+
+
+def _unpadded(name: str) -> str:
+    """Return an ACPI path without the underscores that fill its segments up to four letters (ACPI 6.5 §5.3)."""
+    return ".".join(part.rstrip("_") for part in name.split("."))
 
 
 def _unknown(name: str, kind: str, several: list[str], known: list[str]) -> TopologyError:
@@ -105,8 +118,10 @@ def _unknown(name: str, kind: str, several: list[str], known: list[str]) -> Topo
         text, near = f"{len(several)} things are called {name!r}", several[:5]
     else:
         text, near = f"there is no {kind} {name!r}", difflib.get_close_matches(name, known, 3, 0.4)
-        near = near or known[:3]
-    advice = f"did you mean {' or '.join(near)}?" if near else "the sources name none"
+    if near:
+        advice = f"did you mean {' or '.join(near)}?"
+    else:
+        advice = f"such names are {' or '.join(known[:3])}" if known else "the sources name none"
     return TopologyError(Finding("TOPOLOGY-NAME", "error", where, text, advice=advice))
 
 
@@ -172,7 +187,10 @@ def all_places(topology: Topology) -> list[Place]:
     """Return everything that an address can fall in, each once."""
     places = []
     for region in topology.reserved:
-        owners = [*region.devices, *(stream.iommu for stream in region.streams)]
+        owners = [
+            *region.devices,
+            *(f"{one.iommu} {stream_words(one.base, one.length)}" for one in region.streams),
+        ]
         name = f"reserved memory ({region.kind}) for {', '.join(owners) or 'no device that is named'}"
         starts = dict.fromkeys(start for start in (region.start, region.physical) if start is not None)
         places += [Place(name, start, region.length, region.origin) for start in starts]

@@ -92,7 +92,7 @@ def _function_routes(topology: Topology, device: Device, segment: int, rid: int)
     known = topology.function(segment, rid)
     sent = requesters(*known) if known else [Requester(rid, OWN)]
     physical = _physical_rid(known[1]) if known else None
-    by_root = [replace(_segment_route(topology, segment, one, physical), bridge=one.bridge) for one in sent]
+    by_root = [_segment_route(topology, segment, one, physical) for one in sent]
     stated = [one for one in topology.maps_from(device.name) if one.carries != "msi"]
     own = []
     for one in stated:
@@ -184,7 +184,7 @@ def _segment_route(topology: Topology, segment: int, requester: Requester, physi
     name = format_pci_address(segment, rid)
     if not roots and any(root.segment is None for root in topology.roots.values()):
         reason = "no source says which PCI host has which segment; name the host and the function, as HOST/bb:dd.f"
-        return Route(rid, requester.why, requester.origin, "unresolved", None, None, reason=reason)
+        return replace(_begun(requester, reason=reason), verdict="unresolved")
     route = _root_route(topology, roots, requester, physical, name)
     if route.verdict == "no-iommu" or (route.hops and route.hops[0].rule == INCLUDE_ALL):
         reason = _open_scopes(topology, segment, rid)
@@ -210,10 +210,16 @@ def _root_route(
     start = name if found else roots[0].name if roots else name
     msi = _msi_hops(topology, start, rid)
     if found is None or found.target is None:
-        reason = _why_none(topology, rid, found, roots)
-        return Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi, reason=reason)
-    begun = Route(rid, requester.why, requester.origin, "no-iommu", None, None, msi_hops=msi)
-    return _finish(topology, begun, name, found)
+        return _begun(requester, msi, _why_none(topology, rid, found, roots))
+    return _finish(topology, _begun(requester, msi), name, found)
+
+
+def _begun(requester: Requester, msi: tuple[Hop, ...] = (), reason: str = "") -> Route:
+    """Return the route of a requester ID that has come nowhere yet."""
+    return Route(
+        requester.rid, requester.why, requester.origin, "no-iommu", None, None,
+        msi_hops=msi, reason=reason, bridge=requester.bridge,
+    )  # fmt: skip
 
 
 def _root_match(topology: Topology, root: PciRoot, rid: int) -> IdMap | None:
@@ -237,6 +243,8 @@ def _component_route(topology: Topology, device: Device, first: IdMap) -> Route:
     route = Route(number, first.rule, first.origin, "no-iommu", None, None, first.length, msi_hops=msi)
     if first.target is None:
         return replace(route, reason="the map leads to no unit")
+    if not (first.length or first.single):
+        return replace(route, requester=None, count=1, reason="its map has no IDs; a boot loader is to fill it in")
     return _finish(topology, route, device.name, first)
 
 

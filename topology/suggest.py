@@ -5,7 +5,9 @@ Laid over the same board it changes nothing. What a `.smmu` file cannot say is a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..base import Origin, format_pci_address, printable
 from ..parsers.smmu_config import (
@@ -23,19 +25,17 @@ from ..parsers.smmu_config import (
     Use,
     write_configuration,
 )
+from ..parsers.smmu_config.hardware import TYPES as HARDWARE
 from .merge import TYPES, type_of
 from .model import Device, Iommu, ReservedRegion
 from .query import reserved_for
 from .resolve import Route, routes
-from .segment import Interval, intervals
 from .senders import reaches
+from .spaces import Segment, segment_ways
 from .topology import Topology
 
 Record = SmmuType | Unit | DeviceEntry | Use | Reserved | Allow
 """What a comment stands above, in the written file."""
-
-LIMITS = {"armsmmu": 0xFFFF, "rcar3": 63, "smmuv3": 0xFFFFFFFF, "riscv": 0xFFFFFF}
-"""The highest ID that `use` can say, by type of unit."""
 
 _PREFIXES = {"armsmmu": "smmu", "smmuv3": "smmu", "rcar3": "ipmmu", "riscv": "iommu"}
 
@@ -74,6 +74,28 @@ class _Entry:
     reserved: list[Reserved] = field(default_factory=list)
 
 
+class _Run(NamedTuple):
+    """Requester IDs in a row of which one line of a configuration can speak.
+
+    Attributes:
+        first: first requester ID.
+        last: last requester ID.
+        iommu: name of the IOMMU.
+        stream: ID of `first` there; None when the IOMMU knows no IDs.
+        step: by how much the ID grows from one requester ID to the next.
+        unsure: a scope that cannot be followed may hold some of them.
+        origins: the places that say so.
+    """
+
+    first: int
+    last: int
+    iommu: str
+    stream: int | None
+    step: int | None
+    unsure: bool
+    origins: tuple[Origin, ...]
+
+
 class _Writer:
     """Goes through one topology; holds what all its parts need."""
 
@@ -96,7 +118,9 @@ class _Writer:
             self.add_device(device, ranged)
         for region in self.topology.reserved:
             self.add_region(region)
-        devices = tuple(self.finished(name, entry) for name, entry in self.entries.items())
+        for name in dict.fromkeys(name for grant in self.topology.grants for name in grant.devices):
+            self.add_holder(name)
+        devices = tuple(record for name, entry in self.entries.items() for record in self.finished(name, entry))
         allows = tuple(
             Allow(one.name, one.start, one.length, one.read, one.write, one.origin) for one in self.topology.grants
         )
@@ -105,14 +129,12 @@ class _Writer:
         configuration = Configuration("", types, tuple(units), devices, allows)
         return Suggestion(configuration, self.comments, self.remarks)
 
-    def finished(self, name: str, entry: _Entry) -> DeviceEntry:
-        """Return the record of a device, with its comment: its name, and where the board says so."""
-        sets = [one.name for one in self.topology.grants if name in one.devices]
-        record = DeviceEntry(
-            entry.spec, entry.origin, sets[-1] if sets else "", tuple(entry.uses), tuple(entry.reserved)
-        )
+    def finished(self, name: str, entry: _Entry) -> list[DeviceEntry]:
+        """Return the records of a device, one for each of its sets; the first has all else, and a comment."""
+        sets = list(dict.fromkeys(one.name for one in self.topology.grants if name in one.devices))
+        record = DeviceEntry(entry.spec, entry.origin, next(iter(sets), ""), tuple(entry.uses), tuple(entry.reserved))
         self.comments[record] = printable(str(entry.origin))
-        return record
+        return [record, *(DeviceEntry(entry.spec, entry.origin, one) for one in sets[1:])]
 
     def add_unit(self, unit: Iommu) -> None:
         """Add a unit when a configuration can say it."""
@@ -166,14 +188,14 @@ class _Writer:
                 return MainUnit(unit.base, number, int(facts["fault bit"]))
         return None
 
-    def add_segments(self) -> dict[int, list[Interval]]:
+    def add_segments(self) -> dict[int, list[_Run]]:
         """Add what the maps of PCI segments say of requester IDs; return the ranges that are said, by segment."""
-        said: dict[int, list[Interval]] = {}
+        said: dict[int, list[_Run]] = {}
         for segment in dict.fromkeys(root.segment for root in self.topology.roots.values()):
             if segment is None:
                 continue
-            found = intervals(self.topology, segment)
-            if found is None:
+            found = _runs(segment_ways(self.topology, segment)[0])
+            if any(one.step is None for one in found):
                 self.remarks.append(f"requester IDs of segment {segment:04x}: masks scatter them")
                 continue
             for one in found:
@@ -183,25 +205,23 @@ class _Writer:
                 self.remarks.append(f"requester IDs of {root.name}: it has no segment number ({root.origin})")
         return said
 
-    def add_interval(self, segment: int, one: Interval, said: list[Interval]) -> None:
+    def add_interval(self, segment: int, one: _Run, said: list[_Run]) -> None:
         """Add one range of requester IDs."""
-        if one.iommu is None or one.map is None:
-            return
         name = format_pci_address(segment, one.first)
         if one.unsure:
-            self.remarks.append(f"{name} and on: a scope that cannot be followed may hold some ({one.map.origin})")
+            self.remarks.append(f"{name} and on: a scope that cannot be followed may hold some ({one.origins[0]})")
             return
         count = one.last - one.first + 1 if one.step else 1
-        uses = self.uses(one.iommu, one.stream, count, one.map.origin)
+        uses = self.uses(one.iommu, one.stream, count, one.origins[0])
         by_rid = one.iommu in self.units and TYPES[self.units[one.iommu].type].requester_ids
         if not uses or len(uses) > 1 or (by_rid and (one.stream, one.step) != (one.first, 1)):
             if one.iommu in self.units:
-                self.remarks.append(f"{name} and on, at {one.iommu}: these IDs cannot be said ({one.map.origin})")
+                self.remarks.append(f"{name} and on, at {one.iommu}: these IDs cannot be said ({one.origins[0]})")
             return
         said.append(one)
         spec = PciSpec(segment, one.first, one.last)
         key = name if one.first == one.last else f"{name}-{one.last:x}"
-        self.entries[key] = _Entry(spec, one.map.origin, uses)
+        self.entries[key] = _Entry(spec, one.origins[0], uses)
 
     def uses(self, iommu: str, stream: int | None, count: int, origin: Origin) -> list[Use]:
         """Return the uses of a unit with some IDs; none when they cannot be said."""
@@ -210,13 +230,13 @@ class _Writer:
             return []
         if TYPES[unit.type].requester_ids:
             return [Use(unit.name, origin)]
-        if stream is None or count < 1 or stream + count - 1 > LIMITS[unit.type]:
+        if stream is None or count < 1 or stream + count - 1 > HARDWARE[unit.type].highest:
             return []
         if unit.type == "rcar3":
             return [Use(unit.name, origin, stream + index) for index in range(count)]
         return [Use(unit.name, origin, stream, count)]
 
-    def add_device(self, device: Device, ranged: dict[int, list[Interval]]) -> None:
+    def add_device(self, device: Device, ranged: dict[int, list[_Run]]) -> None:
         """Add a device that has IDs of its own, or that a range does not speak for."""
         found = self.routes[device.name]
         controlled = [route for route in found if route.verdict == "controlled" and route.iommu is not None]
@@ -247,7 +267,7 @@ class _Writer:
             if bits:
                 self.remarks.append(f"{where}: bits {' '.join(dict.fromkeys(bits))} of its ID are ignored")
 
-    def is_covered(self, device: Device, ranged: dict[int, list[Interval]], controlled: list[Route]) -> bool:
+    def is_covered(self, device: Device, ranged: dict[int, list[_Run]], controlled: list[Route]) -> bool:
         """Tell whether a range says of a function what its routes say."""
         if any(one.carries != "msi" for one in self.topology.maps_from(device.name)):
             return False
@@ -279,9 +299,47 @@ class _Writer:
         if rest or unknown or not concerned:
             self.remarks.append(f"{place}: {' '.join((*rest, *unknown)) or 'no device'} cannot be named")
 
+    def add_holder(self, name: str) -> None:
+        """Add a device that has a set, if nothing else is said of it."""
+        device = self.topology.devices[name]
+        spec = _spec(device)
+        if spec is not None:
+            self.entries.setdefault(name, _Entry(spec, device.origin))
+        else:
+            self.remarks.append(f"memory that {name} is granted ({device.origin}): a configuration has no name for it")
+
     def is_sent(self, iommu: str, stream: int) -> bool:
         """Tell whether a known device sends an ID."""
         return any(reaches(route, iommu, stream) for found in self.routes.values() for route in found)
+
+
+def _runs(segments: Iterable[Segment]) -> list[_Run]:
+    """Return the requester IDs that have an IOMMU, in as few runs as can be."""
+    found: list[_Run] = []
+    for one in segments:
+        way = one.way
+        if way.target is None:
+            continue
+        unsure = way.verdict == "unresolved"
+        run = _Run(one.first, one.last, way.target, one.stream, one.step, unsure, one.origins)
+        both = _joined(found[-1], run) if found and found[-1].last + 1 == run.first else None
+        found[-1:] = [*found[-1:], run] if both is None else [both]
+    return found
+
+
+def _joined(one: _Run, other: _Run) -> _Run | None:
+    """Return two neighbours as one when the same holds for both, or when it is open which IDs are whose."""
+    if one.iommu != other.iommu:
+        return None
+    if one.unsure or other.unsure:
+        return one._replace(last=other.last, unsure=True) if one.origins == other.origins else None
+    if one.stream is None or other.stream is None or None in (one.step, other.step):
+        return None
+    for step in (1, 0):
+        fits = all(run.first == run.last or run.step == step for run in (one, other))
+        if fits and one.stream + step * (other.first - one.first) == other.stream:
+            return one._replace(last=other.last, step=step)
+    return None
 
 
 def _interrupt(unit: Iommu, purpose: str) -> int | None:

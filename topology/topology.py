@@ -105,8 +105,8 @@ class Topology:
 
     def maps_for(self, name: str, number: int) -> list[IdMap]:
         """Return those of `maps_from` that can hold an ID, in order: tables may name thousands of IDs one by one."""
-        exact = self._exact.get((name, number), [])
-        found = sorted((*exact, *self._wide.get(name, [])), key=lambda pair: pair[0])
+        exact, wide = self._exact.get((name, number)), self._wide.get(name, [])
+        found = wide if exact is None else sorted((*exact, *wide), key=lambda pair: pair[0])
         return [one for _, one in found]
 
     def function(self, segment: int, rid: int) -> tuple[PciTopology, PciFunction] | None:

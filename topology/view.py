@@ -34,6 +34,14 @@ KINDS = {
 }
 """Kinds of IOMMU as people call them; any other kind is its own name."""
 
+MEANINGS = {
+    "direct": "mapped one to one",
+    "mapped": "stays mapped",
+    "avoid": "not to be used",
+    "memory": "set aside",
+}
+"""What must hold for reserved memory, in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
@@ -83,6 +91,13 @@ def grant_words(grant: Grant) -> str:
     """Say a grant's range, its size, and what devices may do there."""
     may = " and ".join(word for word, holds in (("read", grant.read), ("write", grant.write)) if holds)
     return f"0x{grant.start:x}-0x{grant.start + grant.length - 1:x} ({size(grant.length)}), {may or 'nothing'}"
+
+
+def stream_words(stream: int | None, count: int = 1) -> str:
+    """Say the IDs from `stream` on at an IOMMU; None when the IOMMU knows no IDs."""
+    if stream is None:
+        return "no ID"
+    return f"ID 0x{stream:x}" if count == 1 else f"IDs 0x{stream:x}-0x{stream + count - 1:x}"
 
 
 def short_origin(origin: Origin) -> str:

@@ -103,7 +103,7 @@ def draw_html(summary: Summary, news: News | None = None, title: str = "IOMMU fa
     if news is not None:
         body.append(_news(news))
     if summary.records:
-        body += [*_pictures(summary), *_tables(summary)]
+        body += [*_pictures(summary), *_who(summary), *_where(summary), *_when(summary)]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -123,13 +123,12 @@ def _head(summary: Summary, title: str) -> str:
         sources = f"{'more than ' if summary.sources.others else ''}{some(len(summary.sources), 'source')}"
         units = f"{'more than ' if summary.units.others else ''}{some(len(summary.units), 'unit')}"
         parts.append(
-            f"<p><b>{some(summary.accesses, 'faulting access', 'faulting accesses')}</b> in "
-            f"{some(summary.records, 'record')}, {sources}, {units}</p>"
+            f"<p><b>{some(summary.accesses, 'fault')}</b> in {some(summary.records, 'record')}, {sources}, {units}</p>"
         )
     for one in summary.seen:
         parts.append(f'<p class="dim">{when(one)} ({clock_words(one.clock)})</p>')
     if summary.untimed:
-        parts.append(f'<p class="dim">{some(summary.untimed, "access", "accesses")} without a time</p>')
+        parts.append(f'<p class="dim">{some(summary.untimed, "fault")} without a time</p>')
     if summary.lost:
         rows = [
             ((f"{one.notices:,}", one.notices), (f"≥ {one.at_least:,}" if one.at_least else "not told", one.at_least),
@@ -199,80 +198,88 @@ def _page_owner(one: PageRow) -> str:
     return (one.device or "not told") + (" and others" if one.several else "")
 
 
-def _tables(summary: Summary) -> list[str]:
-    """Return all tables."""
+_BOTH: tuple[Column, ...] = (("Faults", "n"), ("Share", "n"))
+
+
+def _counted(row: Row, total: int) -> tuple[Cell, Cell]:
+    """Return how many faults a row has, and their share of all."""
+    return (count_words(row), row.at_least), (share(row.at_least, total), row.at_least)
+
+
+def _plain(count: int, total: int) -> tuple[Cell, Cell]:
+    """Return a number of faults, and their share of all."""
+    return (f"{count:,}", count), (share(count, total), count)
+
+
+def _who(summary: Summary) -> list[str]:
+    """Return sources, reasons, kinds of access and units."""
     total = summary.accesses
-
-    def counted(row: Row) -> tuple[Cell, Cell]:
-        return (count_words(row), row.at_least), (share(row.at_least, total), row.at_least)
-
-    def plain(count: int) -> tuple[Cell, Cell]:
-        return (f"{count:,}", count), (share(count, total), count)
-
     sources = [
-        (*counted(one), source_words(one), _by(identifier_words(one.identifier), one.identifier), one.unit, one.reason,
-         _by(_extent(one.low, one.high), one.low))
+        (*_counted(one, total), source_words(one), _by(identifier_words(one.identifier), one.identifier), one.unit,
+         one.reason, _by(_extent(one.low, one.high), one.low))
         for one in summary.sources.rows[:TOP]
     ]  # fmt: skip
+    reasons = [(*_counted(one, total), one.name, one.reason) for one in summary.reasons.rows[:TOP]]
+    access = [(*_plain(count, total), name or "not told") for name, count in summary.access]
+    units = [(*_counted(one, total), one.unit or "not told") for one in summary.units.rows[:TOP]]
+    heads = (*_BOTH, ("Source", ""), ("ID", "m"), ("Unit", ""), ("Mostly", ""), ("Addresses", "m"))
+    why = (*_BOTH, ("Name", "m"), ("Reason", ""))
+    return [
+        _table("Sources", heads, sources, len(summary.sources), summary.sources.others),
+        _table("Reasons", why, reasons, len(summary.reasons), summary.reasons.others),
+        _table("Kinds of access", (*_BOTH, ("Access", "")), access, len(access)),
+        _table("Units", (*_BOTH, ("Unit", "")), units, len(summary.units), summary.units.others),
+    ]
+
+
+def _where(summary: Summary) -> list[str]:
+    """Return what addresses fall in, pages, and pages that touch."""
+    total = summary.accesses
+    hit = sorted((one for one in summary.places if one.count), key=lambda one: -one.count)
+    places = [(*_plain(one.count, total), _place(one.start, one.length), one.name) for one in hit]
+    if summary.elsewhere:
+        places.append((*_plain(summary.elsewhere, total), _by("elsewhere", None), "nothing that is known"))
+    pages = [
+        (*_counted(one, total), _by(f"0x{one.page:x}", one.page), _page_owner(one)) for one in summary.pages.rows[:TOP]
+    ]
+    joined = sorted(stretches(summary), key=lambda one: (-one.count, one.start))
+    regions = [
+        (*_plain(one.count, total), _place(one.start, one.length), f"{one.length >> 12:,}") for one in joined[:TOP]
+    ]
+    extent = ("Addresses", "m")
+    return [
+        _table("What addresses fall in", (*_BOTH, extent, ("What", "")), places[:TOP], len(places)),
+        _table("Pages", (*_BOTH, ("Page", "m"), ("Of", "")), pages, len(summary.pages), summary.pages.others),
+        _table("Pages that touch, as regions", (*_BOTH, extent, ("Pages", "n")), regions, len(joined)),
+    ]
+
+
+def _when(summary: Summary) -> list[str]:
+    """Return storms, and units that fault together."""
     storms = [
         ((f"{one.count:,}", one.count), one.kind, (moment(one.clock, one.start), one.start),
          (span(one.length), one.length), (rate_words(one.rate), int(one.rate or 0)), (f"{one.peak:,}", one.peak),
          source_words(one), one.unit)
         for one in summary.storms[:TOP]
     ]  # fmt: skip
-    both = (("Faults", "n"), ("Share", "n"))
-    joined = sorted(stretches(summary), key=lambda one: (-one.count, one.start))
-    hit = sorted((one for one in summary.places if one.count), key=lambda one: -one.count)
-    places = [(*plain(one.count), _place(one.start, one.length), one.name) for one in hit]
-    if summary.elsewhere:
-        places.append((*plain(summary.elsewhere), _by("elsewhere", None), "nothing that is known"))
+    heads = (
+        ("Faults", "n"), ("Kind", ""), ("Start", "m"), ("Length", "n"), ("Rate", "n"), ("Peak in 0.1 s", "n"),
+        ("Source", ""), ("Unit", ""),
+    )  # fmt: skip
+    together = [
+        (f"{one.windows:,}", (f"{one.expected:.3g}", int(one.expected * 1000)), together_words(one))
+        for one in summary.together[:TOP]
+    ]
+    pause, window = span(summary.limits.gap), span(summary.limits.window)
+    pair = (("Times", "n"), ("By chance", "n"), ("Units", ""))
     return [
-        _table(
-            "Sources", (*both, ("Source", ""), ("ID", "m"), ("Unit", ""), ("Mostly", ""), ("Addresses", "m")), sources,
-            len(summary.sources), summary.sources.others,
-        ),
-        _table(
-            "Reasons", (*both, ("Name", "m"), ("Reason", "")),
-            [(*counted(one), one.name, one.reason) for one in summary.reasons.rows[:TOP]],
-            len(summary.reasons), summary.reasons.others,
-        ),
-        _table(
-            "Kinds of access", (*both, ("Access", "")),
-            [(*plain(count), name or "not told") for name, count in summary.access], len(summary.access),
-        ),
-        _table(
-            "Units", (*both, ("Unit", "")),
-            [(*counted(one), one.unit or "not told") for one in summary.units.rows[:TOP]],
-            len(summary.units), summary.units.others,
-        ),
-        _table("What addresses fall in", (*both, ("Addresses", "m"), ("What", "")), places[:TOP], len(places)),
-        _table(
-            "Pages", (*both, ("Page", "m"), ("Of", "")),
-            [(*counted(one), _by(f"0x{one.page:x}", one.page), _page_owner(one)) for one in summary.pages.rows[:TOP]],
-            len(summary.pages), summary.pages.others,
-        ),
-        _table(
-            "Pages that touch, as regions", (*both, ("Addresses", "m"), ("Pages", "n")),
-            [(*plain(one.count), _place(one.start, one.length), f"{one.length >> 12:,}") for one in joined[:TOP]],
-            len(joined),
-        ),
-        _table(
-            f"Storms and bursts, no pause over {span(summary.limits.gap)}",
-            (("Faults", "n"), ("Kind", ""), ("Start", "m"), ("Length", "n"), ("Rate", "n"), ("Peak in 0.1 s", "n"),
-             ("Source", ""), ("Unit", "")),
-            storms, summary.storms_seen,
-        ),
-        _table(
-            f"Units that fault within the same {span(summary.limits.window)}",
-            (("Times", "n"), ("By chance", "n"), ("Units", "")),
-            [(f"{one.windows:,}", (f"{one.expected:.3g}", int(one.expected * 1000)), together_words(one))
-             for one in summary.together[:TOP]], len(summary.together),
-        ),
-    ]  # fmt: skip
+        _table(f"Storms and bursts, no pause over {pause}", heads, storms, summary.storms_seen),
+        _table(f"Units that fault within the same {window}", pair, together, len(summary.together)),
+    ]
 
 
 def _table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], whole: int, others: int = 0) -> str:
-    """Return a table, and below it what is not in it: rows left out, and accesses not counted by row."""
+    """Return a table, and below it what is not in it: rows left out, and faults not counted by row."""
     if not rows:
         return ""
     heads = "".join(f'<th class="{kind}">{name}</th>' if kind else f"<th>{name}</th>" for name, kind in columns)
@@ -281,7 +288,7 @@ def _table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
         for row in rows
     )
     notes = [f"{whole - len(rows):,} more" if whole > len(rows) else ""]
-    notes.append(f"{others:,} accesses of these and others are not told apart" if others else "")
+    notes.append(f"{others:,} faults of these and others are not told apart" if others else "")
     note = "; ".join(one for one in notes if one)
     return (
         (f"<h2>{title}</h2>" if title else "")

@@ -7,7 +7,6 @@ from html import escape
 from typing import NamedTuple
 
 from ...base import printable
-from ...topology.view import size
 from .records import PlaceRow, Storm, Stretch, Summary, TimeLine, stretches
 from .words import clock_words, moment, some, source_words, span
 
@@ -142,29 +141,41 @@ def _strip(area: _Area, top: int, most: float) -> tuple[str, int]:
     length = area.end - area.start
     scale = (WIDTH - 2 * _LEFT) / length
 
-    def x(address: int) -> float:
-        return _LEFT + (address - area.start) * scale
+    def across(start: int, size: int) -> str:
+        """Return where a range is drawn, wide enough to be seen and inside the strip."""
+        wide = max(2, size * scale)
+        left = min(_LEFT + (start - area.start) * scale, WIDTH - _LEFT - wide)
+        return f'x="{left:.1f}" width="{wide:.1f}"'
 
+    words = f"{_size(length)}, {some(area.total, 'fault')}"
     parts = [
         f'<text x="{_LEFT}" y="{top + 11}">0x{area.start:x}</text>',
         f'<text x="{WIDTH - _LEFT}" y="{top + 11}" text-anchor="end">0x{area.end - 1:x}</text>',
-        f'<text x="{WIDTH / 2}" y="{top + 11}" text-anchor="middle">{size(length)}, {some(area.total, "fault")}</text>',
+        f'<text x="{WIDTH / 2}" y="{top + 11}" text-anchor="middle">{words}</text>',
         f'<rect class="strip" x="{_LEFT}" y="{top + 16}" width="{WIDTH - 2 * _LEFT}" height="34"/>',
     ]
     for one in area.places:
         parts.append(
-            f'<rect class="{html(one.kind)}" x="{x(one.start):.1f}" y="{top + 16}" '
-            f'width="{max(2, one.length * scale):.1f}" height="34"><title>{html(one.name)}: '
+            f'<rect class="{html(one.kind)}" {across(one.start, one.length)} y="{top + 16}" height="34">'
+            f"<title>{html(one.name)}: "
             f"0x{one.start:x}-0x{one.start + one.length - 1:x}, {some(one.count, 'fault')}</title></rect>"
         )
     for heat in area.pages:
         dark = 0.35 + 0.65 * (heat.count / heat.length / most)
         parts.append(
-            f'<rect class="heat" x="{x(heat.start):.1f}" y="{top + 24}" width="{max(2, heat.length * scale):.1f}" '
-            f'height="18" opacity="{dark:.2f}"><title>0x{heat.start:x}-0x{heat.end:x}: '
+            f'<rect class="heat" {across(heat.start, heat.length)} y="{top + 24}" height="18" '
+            f'opacity="{dark:.2f}"><title>0x{heat.start:x}-0x{heat.end:x}: '
             f"{some(heat.count, 'fault')}</title></rect>"
         )
     return "".join(parts), 60
+
+
+def _size(length: int) -> str:
+    """Return a number of bytes with about three figures."""
+    for bits, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB")):
+        if length >> bits:
+            return f"{length / (1 << bits):.4g} {unit}"
+    return f"{length / 1024:.4g} KiB"
 
 
 def _svg(height: float, what: str, inner: str) -> str:

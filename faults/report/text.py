@@ -58,7 +58,7 @@ def _head(summary: Summary) -> str:
     if not summary.records:
         return "no faults\n"
     facts = [
-        f"{summary.accesses:,} faulting {'access' if summary.accesses == 1 else 'accesses'}",
+        some(summary.accesses, "fault"),
         some(summary.records, "record"),
         _some_rows(len(summary.sources), "source", exact=not summary.sources.others),
         _some_rows(len(summary.units), "unit", exact=not summary.units.others),
@@ -67,7 +67,7 @@ def _head(summary: Summary) -> str:
     for one in summary.seen:
         lines.append(f"{when(one)} ({clock_words(one.clock)})")
     if summary.untimed:
-        lines.append(f"{some(summary.untimed, 'access', 'accesses')} without a time")
+        lines.append(f"{some(summary.untimed, 'fault')} without a time")
     return "\n".join(lines) + "\n"
 
 
@@ -241,7 +241,7 @@ def _table(title: str, heads: Cells, rows: Sequence[Cells], align: str, left: in
     """Return a table of aligned columns; the widest give way until it fits. No rows: no table.
 
     `align` has a letter for each of the first columns: `r` and `l` are never cut, a space and all further columns may
-    be. Below the rows stands how many are left out, and how many accesses were not counted by row.
+    be. Below the rows stands how many are left out, and how many faults were not counted by row.
     """
     if not rows:
         return ""
@@ -265,7 +265,7 @@ def _table(title: str, heads: Cells, rows: Sequence[Cells], align: str, left: in
     if left > 0:
         lines.append(f"  … {left:,} more")
     if others:
-        lines.append(f"  {others:,} accesses of these and others are not told apart")
+        lines.append(f"  {others:,} faults of these and others are not told apart")
     return "\n".join(lines) + "\n"
 
 

@@ -80,6 +80,6 @@ def identifier_words(identifier: int | None) -> str:
     return "" if identifier is None else f"0x{identifier:x}"
 
 
-def some(number: int, one: str, many: str = "") -> str:
+def some(number: int, noun: str) -> str:
     """Return a number with its noun: `1 record`, `2 records`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

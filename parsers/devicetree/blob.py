@@ -84,7 +84,10 @@ def read_devicetree(data: bytes, source: str = "") -> DeviceTree:
     reservations = _read_reservations(data, header, source, findings)
     nodes = _StructureReader(data, header, source, findings).read()
     if not nodes:
-        _refuse(source, "DT-STRUCTURE", "structure block", 0, "there is no node in the structure block", "5.4")
+        message = "there is no node in the structure block"
+        if header.totalsize > len(data):
+            message += f": the file is cut off after {len(data)} of {header.totalsize} bytes"
+        _refuse(source, "DT-STRUCTURE", "structure block", 0, message, "5.4")
     phandles = _index_phandles(nodes, source, findings)
     _check_siblings(nodes, source, findings)
     return DeviceTree(

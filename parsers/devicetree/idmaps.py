@@ -111,9 +111,11 @@ class _MapReader:
         while index is not None and index < len(self.cells):
             index = self._entry(index)
 
-    def report(self, rule: str, index: int, message: str, advice: str = "", severity: Severity = "error") -> None:
-        """Report something about the entry at that cell."""
-        origin = self.tree.origin(self.node, self.name, 4 * index, 4 * (len(self.cells) - index))
+    def report(
+        self, rule: str, index: int, message: str, advice: str = "", severity: Severity = "error", cells: int = 0
+    ) -> None:
+        """Report something about the entry at that cell, of so many cells; 0: about all from there on."""
+        origin = self.tree.origin(self.node, self.name, 4 * index, 4 * (cells or len(self.cells) - index))
         self.findings.append(Finding(rule, severity, origin, message, advice=advice))
 
     def _entry(self, index: int) -> int | None:
@@ -138,16 +140,19 @@ class _MapReader:
             return None
         count = self._specifier_cells(index, target)
         if count > MAX_SPECIFIER or len(cells) < FIXED_CELLS + count:
-            message = f"the entry is cut off: {self.cells_name} of {target.path} asks for {count} cells of specifier"
+            cells_asked = f"{count} cell{'' if count == 1 else 's'}"
+            message = f"the entry is cut off: {self.cells_name} of {target.path} asks for {cells_asked} of specifier"
             self.report("DT-MAP-LENGTH", index, message, rest)
             return None
         specifier, length = cells[2 : 2 + count], cells[2 + count]
         if count > 1 and length > 1:
             message = f"{length} IDs with a specifier of {count} cells: nobody can say which cell counts up"
-            self.report("DT-MAP-RANGE", index, message, "Linux refuses these IDs: write one entry for each")
+            advice = "Linux refuses these IDs: write one entry for each"
+            self.report("DT-MAP-RANGE", index, message, advice, cells=FIXED_CELLS + count)
             target = None
         elif not length:
-            self.report("DT-MAP-EMPTY", index, "the entry has no IDs", "a boot loader is to fill it in", "note")
+            advice = "a boot loader is to fill it in"
+            self.report("DT-MAP-EMPTY", index, "the entry has no IDs", advice, "note", FIXED_CELLS + count)
         origin = self.tree.origin(self.node, self.name, 4 * index, 4 * (FIXED_CELLS + count))
         self.entries.append(MapEntry(base, length, phandle, target, specifier, origin))
         return index + FIXED_CELLS + count

@@ -186,6 +186,9 @@ def _module(field: Word, report: Report) -> str:
     return field.text
 
 
+ELSEWHERE = Hardware("", 1, 1, _plain(""), id="ID", highest=HIGHEST_32, ranges=True)
+"""A unit of which something else tells the type: whether `use` takes an ID, and which, is found out with that."""
+
 TYPES = {
     "armsmmu": Hardware(
         "paddr,NScIrpt,NSgIrpt,bypass[,res_sid[,cfg_dll]]", 4, 6, _armsmmu, id="sid", highest=_HIGHEST_16, ranges=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +10,7 @@ from ...base import Finding, Origin
 from ..errors import ParseError
 from .devices import device_spec
 from .files import INCLUDE, MAX_FILE, Opener, Stream, open_file, read_text, too_large
-from .hardware import FIRMWARE, TYPES, count_fields, read_firmware, read_ids, read_main, split_fields
+from .hardware import ELSEWHERE, FIRMWARE, TYPES, count_fields, read_firmware, read_ids, read_main, split_fields
 from .lexer import Text, Word, command_line, tokens
 from .numbers import region
 from .options import FEWEST_WORDS, USAGE, begins_option, is_complete
@@ -19,6 +20,9 @@ from .report import Report
 UNKNOWN = ""
 """The type of units when an error, or a file that is not read, keeps it from being known."""
 
+_OF_A_BOARD = re.compile(r"[a-z][a-z0-9-]*@[0-9a-f]+(#[0-9]+)?")
+"""Names that units of a board have, such as `smmuv3@9050000`."""
+
 _NAMING = ("allow", "unit", "use")
 """Options that a name follows."""
 
@@ -27,22 +31,31 @@ _FOREIGN_COMMENTS = ("//", "/*", ";")
 _PERMISSIONS = "s (source: devices read it), t (target: devices write it), or both"
 
 
-def read_configuration(path: str) -> Configuration:
+def read_configuration(path: str, *, more_units: bool = False) -> Configuration:
     """Read a configuration file and all that it includes.
+
+    Args:
+        path: of the file.
+        more_units: units are defined before it, by a board module or another configuration. A `use` of a unit that
+            this one does not define is then no error.
 
     Raises:
         ParseError: the file cannot be opened, is too large, or is no text; what is wrong inside it is a finding.
     """
-    return parse_configuration(read_text(path), path)
+    return parse_configuration(read_text(path), path, more_units=more_units)
 
 
-def parse_configuration(text: str, source: str = "", opener: Opener = open_file) -> Configuration:
+def parse_configuration(
+    text: str, source: str = "", opener: Opener = open_file, *, more_units: bool = False
+) -> Configuration:
     """Read the text of a configuration; files that it includes are looked for in the folder of `source`.
+
+    For `more_units` see `read_configuration`.
 
     Raises:
         ParseError: the text is too large.
     """
-    return _read(text, source, opener)
+    return _read(text, source, opener, more_units=more_units)
 
 
 def parse_words(words: Sequence[str], source: str = "command line", opener: Opener = open_file) -> Configuration:
@@ -63,12 +76,13 @@ def syntax_errors(text: str, source: str = "") -> tuple[Finding, ...]:
     return _read(text, source, None).findings
 
 
-def _read(text: str, source: str, opener: Opener | None) -> Configuration:
+def _read(text: str, source: str, opener: Opener | None, *, more_units: bool = False) -> Configuration:
     if len(text) > MAX_FILE:
         raise ParseError(too_large(source))
     report = Report()
     words = (token for token in tokens(Text(source, text)) if not token.is_comment)
-    return _Reader(Stream(source, words, report, opener), report, partial=opener is None).read(source)
+    stream = Stream(source, words, report, opener)
+    return _Reader(stream, report, partial=opener is None, more_units=more_units).read(source)
 
 
 @dataclass(slots=True)
@@ -93,10 +107,11 @@ class _Reader:
     """What has been read so far.
 
     After an error, what the option would have told is taken as told but unknown, so that one mistake is one finding.
-    `partial` says that words are missing; what cannot be found may be among them, and is not reported.
+    `partial` says that words are missing; what cannot be found may be among them, and is not reported. `more_units`
+    says that something else defines units as well.
     """
 
-    def __init__(self, stream: Stream, report: Report, *, partial: bool = False) -> None:
+    def __init__(self, stream: Stream, report: Report, *, partial: bool = False, more_units: bool = False) -> None:
         self._stream = stream
         self._report = report
         self._partial = partial
@@ -110,6 +125,9 @@ class _Reader:
         self._allows: list[Allow] = []
         self._sets: dict[str, None] = {}
         self._wanted_units: list[tuple[int, Word]] = []
+        self._more_units = more_units
+        self._open_uses: list[tuple[int, Word, Use]] = []
+        self._early: set[Use] = set()
         self._wanted_sets: list[tuple[int, Word, _Device]] = []
         self._before = 0
         self._debug = 0
@@ -146,7 +164,7 @@ class _Reader:
             tuple(self._types.values()),
             tuple(self._units),
             tuple(
-                replace(device.entry, uses=tuple(device.uses), reserved=tuple(device.reserved))
+                replace(device.entry, uses=self._uses(device), reserved=tuple(device.reserved))
                 for device in self._devices
             ),
             tuple(self._allows),
@@ -287,6 +305,7 @@ class _Reader:
             unit = hardware.read_unit(name.text, head.origin, fields, self._report)
             if self._is_sound:
                 self._units.append(unit)
+                self._more_units |= bool(unit.board_module)
         if known is None:
             self._unit_names[name.text] = _Known(self._type or UNKNOWN, head.origin, self._is_sound)
 
@@ -305,6 +324,9 @@ class _Reader:
         self._need_device(head)
         name = self._take_name(words, "a unit")
         known = self._unit_names.get(name.text)
+        if known is None and self._is_sound and (self._more_units or _OF_A_BOARD.fullmatch(name.text)):
+            self._read_open_use(head, name, words)
+            return
         if known is None and self._is_sound:
             self._wanted_units.append((self._report.order, name))
         if known is None or known.type == UNKNOWN:  # what it takes is not known
@@ -322,6 +344,20 @@ class _Reader:
             self._report.error(words.pop(0), "CONFIG-EXTRA", message, expected="use NAME")
         if self._device and known.is_read and self._is_sound:
             self._device.uses.append(Use(name.text, head.origin, *ids))
+
+    def _read_open_use(self, head: Word, name: Word, words: list[Word]) -> None:
+        """Read the use of a unit that a board, its module or another configuration may have."""
+        ids: tuple[int | None, int] = (None, 1)
+        if words and (not words[0].first or words[0].text[:1].isdigit()):
+            ids = read_ids(words.pop(0), ELSEWHERE, self._report)
+        if self._device and self._is_sound:
+            use = Use(name.text, head.origin, *ids)
+            self._open_uses.append((self._report.order, name, use))
+            self._device.uses.append(use)
+
+    def _uses(self, device: _Device) -> tuple[Use, ...]:
+        """Return the uses of a device without those of units that are only defined after them."""
+        return tuple(use for use in device.uses if use not in self._early)
 
     def _read_reserved(self, head: Word, words: list[Word]) -> None:
         self._need_device(head)
@@ -360,6 +396,10 @@ class _Reader:
 
     def _look_up(self) -> None:
         """Report units and sets that are named and not there; a device keeps no name of a set without regions."""
+        for order, name, use in self._open_uses:
+            if name.text in self._unit_names:
+                self._early.add(use)
+                self._wanted_units.append((order, name))
         for order, name in [] if self._partial else self._wanted_units:
             known = self._unit_names.get(name.text)
             message = "the unit is used before it is defined" if known else "there is no unit of this name"

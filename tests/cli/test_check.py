@@ -85,7 +85,7 @@ def test_a_word_that_means_no_rule_is_wrong_usage(run: Run, option: str) -> None
     ran = run("check", option, "IORT,IORT-MAP-OVERLAPS", BROKEN)
     assert (ran.status, ran.out) == (2, "")
     assert "'IORT-MAP-OVERLAPS' means no rule; did you mean IORT-MAP-OVERLAP?" in ran.err
-    assert "did you mean" not in run("check", option, "x", BROKEN).err
+    assert "'X' means no rule; 'iommuman explain-rule' lists all\n" in run("check", option, "x", BROKEN).err
 
 
 def test_json_and_sarif_are_documents(run: Run) -> None:
@@ -152,6 +152,13 @@ def test_a_misspelt_rule_is_wrong_usage(run: Run) -> None:
     ran = run("explain-rule", "IORT-MAP-OVERLAP'")
     assert (ran.status, ran.out) == (2, "")
     assert 'there is no rule "IORT-MAP-OVERLAP\'"; did you mean IORT-MAP-OVERLAP?' in ran.err
+
+
+def test_rules_that_begin_alike_are_listed(run: Run) -> None:
+    """The beginning of names lists those rules, as it selects them for check; a word of no rule says what would do."""
+    lines = run("explain-rule", "iort-map").out.splitlines()
+    assert [line.split()[0] for line in lines] == [rule.id for rule in RULES if rule.id.startswith("IORT-MAP-")]
+    assert "there is no rule 'X'; leave RULE out to list all\n" in run("explain-rule", "X").err
 
 
 def test_all_rules_are_listed(run: Run) -> None:

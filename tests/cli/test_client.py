@@ -205,3 +205,13 @@ def test_grants_are_taken_up_again(run: Callable[..., Ran], tmp_path: Path, monk
     assert (ran.status, ran.out.count("\n")) == (0, 2)
     assert "again: 0000:00:03.0, 0 ranges" in ran.out
     assert "again: no device, 0 ranges" in ran.out
+
+
+def test_a_closed_stdin_is_an_empty_one(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without commands and without stdin there is nothing to do."""
+    monkeypatch.setattr("sys.stdin", None)
+    with Serving(tmp_path) as service:
+        ran = run("client", "--socket", service.path)
+    assert (ran.status, ran.out) == (0, "")

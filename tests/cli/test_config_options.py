@@ -215,3 +215,25 @@ def test_suggest_with_a_board_module(run: Callable[..., Ran]) -> None:
     ran = run("config", "suggest", "--board-module", "rcar-h3")
     assert ran.out.startswith("smmu rcar3 0xe67b0000,228,18\n")
     assert run("config", "suggest").status == 2
+
+
+def test_units_of_modules_and_of_earlier_files_are_used_by_their_names(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A module that is named on the command line or by a unit, and a file before this one: no unit is said again."""
+    (tmp_path / "ours.toml").write_text(
+        "title = 'a'\norigin = ['b']\n[[unit]]\nname = 'gpu'\ntype = 'smmuv3'\nbase = 0x6000\n"
+    )
+    use, named, first = tmp_path / "use.smmu", tmp_path / "named.smmu", tmp_path / "first.smmu"
+    use.write_text("device mem:0x5000 use gpu 7\n")
+    named.write_text("smmu armsmmu unit z 0x7000,1,2,0,,ours\n" + use.read_text())
+    first.write_text("smmu smmuv3 unit gpu 0x6000\n")
+    module = ("--board-module", tmp_path / "ours.toml")
+    for arguments in (
+        ("--config", use, *module), (use, *module), ("--config", named), ("--config", first, "--config", use),
+        (first, use),
+    ):  # fmt: skip
+        ran = run("dump", "--format", "json", *arguments)
+        assert units(ran) == {"mem:5000": ["smmuv3@6000"]}, ran.err
+    assert "there is no unit of this name" in run("dump", "--config", use).err
+    use.write_text("device mem:0x5000 use gpv 7\n")
+    ran = run("dump", "--config", use, *module)
+    assert "use.smmu:1:19: no unit is called 'gpv'; did you mean gpu?" in ran.err

@@ -15,9 +15,10 @@ from iommuman.cli import output
 from iommuman.cli.main import COMMANDS, main
 
 from tests.cli.conftest import Ran
-from tests.conftest import BOARDS
+from tests.conftest import BOARDS, HANDMADE
 
 BOARD = BOARDS / "q35-vtd"
+DAMAGED = HANDMADE / "damaged" / "dmar-checksum"
 
 
 def test_help_names_every_command_and_what_a_source_is(run: Callable[..., Ran]) -> None:
@@ -157,3 +158,37 @@ def test_an_answer_that_cannot_be_written_is_one_sentence() -> None:
     )
     assert closed.returncode == 0
     assert b"Traceback" not in closed.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "redirection", "status"),
+    [
+        (("dump", str(DAMAGED)), "2>&-", 1),
+        (("dump", str(DAMAGED)), "2>/dev/full", 1),
+        (("dump", "/there/is/nothing"), "2>&-", 3),
+        (("dump", "/there/is/nothing"), "2>/dev/full", 3),
+        (("diff", str(BOARD), "/there/is/nothing"), "2>/dev/full", 2),
+        (("diff", str(BOARD), str(BOARDS / "q35-amd")), ">/dev/full", 2),
+        (("dump", str(BOARD)), ">/dev/full 2>/dev/full", 3),
+    ],
+)
+def test_the_exit_status_is_right_when_nothing_can_be_said(
+    words: tuple[str, ...], redirection: str, status: int
+) -> None:
+    """Where stdout or stderr cannot be written, the exit status still is the command's own."""
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *command(*words)], capture_output=True, check=False
+    )
+    assert (ran.returncode, b"Traceback" in ran.stdout + ran.stderr) == (status, False)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "\u00b2", "-5", "9" * 25, ""])
+@pytest.mark.parametrize("words", [("dump", "--help"), ("diff", "-y", str(BOARD), str(BOARDS / "q35-vtd-plain"))])
+def test_any_columns_will_do(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, columns: str, words: tuple[str, ...]
+) -> None:
+    """What COLUMNS says is taken when it is a sensible number, and lines never grow beyond reason."""
+    monkeypatch.setenv("COLUMNS", columns)
+    ran = run(*words)
+    assert ran.status == (0 if words[0] == "dump" else 1)
+    assert max(map(len, ran.out.splitlines())) <= 1000

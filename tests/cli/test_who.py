@@ -39,7 +39,7 @@ def test_the_same_as_json(run: Callable[..., Ran]) -> None:
 def test_interrupts_and_reserved_memory_are_told(run: Callable[..., Ran]) -> None:
     """The way of message-signalled interrupts, and the memory that a device must keep reaching, stand below."""
     assert "    → its:0 ID 0x18, by ID mapping  [IORT.bin" in run("who", BOARDS / "virt-smmuv3-acpi", "00:03.0").out
-    assert "  reserved memory 0x7d000000-0x7f7fffff (40 MiB), rmrr, direct  [DMAR.bin: DMAR+" in (
+    assert "  reserved memory 0x7d000000-0x7f7fffff (40 MiB), rmrr, mapped one to one  [DMAR.bin: DMAR+" in (
         run("who", HANDMADE / "dmar-segments", "00:02.0").out
     )
 

@@ -109,7 +109,7 @@ def test_dead_sets_and_removing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_opening_what_is_not_there(tmp_path: Path) -> None:
     """A missing file is said so, by name."""
-    with pytest.raises(Slog2Error, match=r"missing\.1: cannot be opened"):
+    with pytest.raises(Slog2Error, match=r"missing\.1: this cannot be opened: No such file"):
         open_set(tmp_path / "missing.1")
 
 

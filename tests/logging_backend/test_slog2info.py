@@ -107,6 +107,24 @@ def test_wrong_usage(folder: Path, run: Run, options: list[str]) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--severity", "loud"], 2, "'loud' is no severity; write 0 to 7, or a name: shutdown, critical, error, "),
+        (["--since", "soon"], 2, "'soon' is no time; write 2026-11-21T01:35:52, or 90s, 10m, 2h, 1d"),
+        (["-l", "/nothing/here"], 3, "/nothing/here: this cannot be opened: No such file or directory; name a file"),
+        (["-l", "/dev/zero"], 3, "/dev/zero: not a plain file"),
+        (["--dir", "/nothing/here"], 3, "/nothing/here: there is no such folder; name a folder of buffer sets"),
+    ],
+)
+def test_refusals_say_what_would_do(
+    capsys: pytest.CaptureFixture[str], options: list[str], status: int, message: str
+) -> None:
+    """What cannot be done is said in one sentence, with what to write instead."""
+    assert slog2info.main(options) == status
+    assert message in capsys.readouterr().err
+
+
 def test_json(logs: SetWriter, run: Run) -> None:
     """JSON Lines have a packet each, typed."""
     lines = [json.loads(line) for line in run("--json")]
@@ -144,6 +162,8 @@ def test_text_is_read_like_a_saved_log(
     assert run("-s", "-l", str(path), "--set", "io*", "--year", "2023", status=1) == run("-s", "-b", "io-pkt")
     lines = run("--json", "-l", str(path), "--severity", "error", "--year", "2023", status=1)
     assert [json.loads(line)["Timestamp"] for line in lines] == [1_700_000_000_000_000_000]
+    monkeypatch.setattr(sys, "stdin", None)  # closed by whoever started us
+    assert run("-l", "-") == []
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     assert run("-s", "-l", "-", status=1) == run("-s")
     assert logs.close() == 0

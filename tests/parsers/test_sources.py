@@ -165,8 +165,8 @@ def test_what_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> None:
         "": "No such file or directory",
     }
     for path, reason in reasons.items():
-        place = f"{path}: " if path else ""
-        assert refused(path) == f"{place}this cannot be opened: {reason}; {advice}"
+        name = path or "''"
+        assert refused(path) == f"{name}: this cannot be opened: {reason}; {advice}"
     assert "this cannot be opened: embedded null" in refused("a\0b")
     assert "this cannot be opened: " in refused("\ud800")
 
@@ -283,6 +283,15 @@ def test_a_folder_that_fails_is_an_error_and_stops_nothing(tmp_path: Path, monke
     )
 
 
+def test_a_source_that_gives_nothing_names_what_is_in_it_alone(tmp_path: Path) -> None:
+    """What other sources passed over is not said of it; of several entries the first is named, and the rest counted."""
+    sound = write(tmp_path / "sound", table=SSDT, other=b"text")
+    barren = write(tmp_path / "barren", one=b"text", two=b"text2")
+    (finding,) = read_sources([str(sound), str(barren)]).findings
+    assert f" ({barren}/one: " in finding.message
+    assert finding.message.endswith(", and 1 more)")
+
+
 @pytest.mark.parametrize("most", [3, 2])
 def test_a_folder_with_too_many_entries_is_told(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the limit all files are looked at, above it the first by name."""
@@ -348,9 +357,11 @@ def test_a_file_that_is_there_twice_is_read_once(tmp_path: Path) -> None:
     inputs = read_sources([str(folder)])
     assert len(inputs.tables) == 1
     assert inputs.passed_over == [(f"{folder}/two", f"the same as {folder}/one")]
-    named = read_sources([str(folder / "one"), str(folder / "two")])
-    assert len(named.tables) == 1
-    assert named.findings[0].message.endswith(f"(the same as {folder}/one)")
+    for names in (("one", "two"), ("one", "one")):
+        named = read_sources([str(folder / name) for name in names])
+        assert (len(named.tables), named.findings) == (1, [])
+        assert named.passed_over == [(f"{folder}/{names[1]}", f"the same as {folder}/one")]
+    assert len(read_sources([str(folder), str(folder / "one")]).tables) == 1
 
 
 IOMEM = b"00001000-0009fbff : System RAM\n0009fc00-0009ffff : Reserved\n"

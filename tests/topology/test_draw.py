@@ -142,6 +142,17 @@ def test_the_tree_shows_everything() -> None:
     assert draw_tree(sample()) == TREE
 
 
+def test_interrupts_that_are_all_the_same_are_said_once() -> None:
+    """Contexts that share one interrupt, as those of i.MX8 do, are one run; where the numbers go on, another begins."""
+    builder = TopologyBuilder()
+    numbers = (64, 64, 64, 65, 66)
+    interrupts = tuple(Interrupt(f"context {index}", number, "level") for index, number in enumerate(numbers))
+    builder.iommus.append(Iommu("unit@0", "smmuv2", HERE, interrupts=interrupts))
+    assert (
+        draw_tree(Topology(builder)).splitlines()[-1] == "└─ interrupts  context 0-2 64 level, context 3-4 65-66 level"
+    )
+
+
 def test_colour_changes_nothing_but_colour() -> None:
     """Without its escape sequences, the coloured tree is the plain one."""
     coloured = draw_tree(sample(), colour=True, provenance=True)
@@ -170,6 +181,12 @@ def test_a_real_board_as_a_tree() -> None:
     ]
 
 
+def test_sources_of_one_kind_are_counted() -> None:
+    """Several trees are said in one word with their number."""
+    trees = [str(BOARDS / name / "board.dtb") for name in ("virt-smmuv3-dt", "virt-gicv2m-dt")]
+    assert draw_tree(load_topology(trees)).splitlines()[0] == "read: 2 devicetree"
+
+
 def test_what_cannot_be_told_is_shown_as_such() -> None:
     """Scopes that need the PCI topology stand with their unit, and devices that they may hold stand apart."""
     topology = load_topology([str(HANDMADE / "dmar-two-hop-blind")])
@@ -186,6 +203,31 @@ def test_what_cannot_be_told_is_shown_as_such() -> None:
     assert "├─ dt:/pcie  requester IDs 0x0000-0x000f → no ID" in text.replace("└", "├")
     assert "cannot be told\n└─ 0000:00:01.0  no source says which PCI host has which segment" in text
     assert "MSI controllers\n└─ its:0  its, at 0x8000" in text
+
+
+def test_a_map_of_one_id_stands_for_itself_until_a_device_sends_it() -> None:
+    """A requester ID that a map names alone has a line of its own, and none when a device of that ID has one."""
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("dt:/pcie", HERE, 0))
+    builder.iommus.append(Iommu("unit@0", "smmuv2", HERE))
+    builder.maps.append(IdMap("dt:/pcie", "unit@0", 0, 1, 0x1400, HERE, "iommu-map"))
+    builder.maps.append(IdMap("dt:/pcie", "unit@0", 0x100, 1, 0x100, HERE, "iommu-map"))
+    lines = draw_tree(Topology(builder)).splitlines()
+    assert lines[3:] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ dt:/pcie  requester ID 0x0100"]
+    builder.device(Device("0000:01:00.0", "pci", HERE, 0, 0x100))
+    lines = draw_tree(Topology(builder)).splitlines()
+    assert lines[3:] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ 0000:01:00.0  ID 0x100"]
+
+
+def test_a_map_without_ids_controls_nothing() -> None:
+    """A PCI root whose only map is one that a boot loader is to fill in stands among those without IOMMU."""
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("dt:/pcie", HERE, 0))
+    builder.iommus.append(Iommu("unit@0", "smmuv2", HERE))
+    builder.maps.append(IdMap("dt:/pcie", "unit@0", 0, 0, 0, HERE, "iommu-map"))
+    assert draw_tree(Topology(builder)).splitlines()[2:] == [
+        "unit@0  Arm SMMUv2", "", "PCI roots without IOMMU", "└─ dt:/pcie  no IOMMU for its requester IDs",
+    ]  # fmt: skip
 
 
 def test_the_table_has_a_line_for_each_id() -> None:

@@ -12,7 +12,6 @@ import pytest
 from iommuman.base import Finding, Origin
 from iommuman.parsers.acpi import build_table, parse_table
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import RULES, Board, check
 from iommuman.topology.draw.check import draw_check, draw_check_json, summary
 from iommuman.topology.draw.rules import draw_markdown
@@ -32,7 +31,7 @@ OVERLAP = iort(
 def board(data: bytes, name: str = "board/IORT.bin") -> Board:
     """Return the board of one file."""
     inputs = Inputs(tables=[parse_table(data, name)], contents={data: name})
-    return Board(inputs, assemble(inputs))
+    return Board.of(inputs)
 
 
 def sarif(found: Board, findings: Sequence[Finding] | None = None, version: str = "1.2.3") -> Any:
@@ -71,7 +70,7 @@ def test_text_tells_what_becomes_of_the_input_beside_how_to_mend_it() -> None:
 
 def test_text_shows_lines_of_texts_and_says_when_there_is_nothing() -> None:
     """A finding about a text has its line and column, and the line itself; no finding is a sentence as well."""
-    empty = Board(Inputs(), assemble(Inputs()))
+    empty = Board.of(Inputs())
     origin = Origin("user.smmu", line=3, column=7)
     wrong = Finding("CONFIG-OPTION", "error", origin, "this is no option", found="fore", excerpt="fore\n^")
     text = draw_check(empty, [wrong, Finding("NEW-RULE", "note", Origin(""), "new", advice="wait")])

@@ -63,8 +63,27 @@ def test_a_name_that_nobody_has_gets_near_ones() -> None:
     """A misspelt name is answered with those that are near, or with some that there are."""
     with pytest.raises(TopologyError, match=r"there is no device 'ioapik:0'; did you mean ioapic:0"):
         ask(board("q35-vtd"), "ioapik:0")
+    with pytest.raises(TopologyError, match=r"there is no device ''; such names are 0000:00:00.0 or 0000:00:03.0 or "):
+        ask(board("q35-vtd"), "")
     with pytest.raises(TopologyError, match="the sources name none"):
         ask(Topology(TopologyBuilder()), "usb")
+
+
+def test_a_host_bridge_is_no_device_but_its_functions_are() -> None:
+    """Who asks for a PCI host bridge is told how its functions are called."""
+    with pytest.raises(TopologyError, match=r"dt:/pcie@10000000 is a PCI host bridge.*as dt:/pcie@10000000/01:00.0"):
+        ask(board("virt-smmuv3-dt"), "/pcie@10000000")
+
+
+def test_acpi_paths_are_known_with_and_without_padding() -> None:
+    """The underscores that fill up the segments of an ACPI path are no part of the name."""
+    builder = TopologyBuilder()
+    builder.device(Device("acpi:\\_SB.PCI0.UA0", "acpi", HERE))
+    topology = Topology(builder)
+    for name in ("\\_SB_.PCI0.UA0_", "acpi:\\_SB_.PCI0.UA0", "\\_SB.PCI0.UA0"):
+        assert ask(topology, name).device.name == "acpi:\\_SB.PCI0.UA0"
+    with pytest.raises(TopologyError, match="there is no device"):
+        ask(topology, "\\_SB_.PCI0.UA1")
 
 
 def test_a_name_that_several_have_is_refused() -> None:
@@ -125,3 +144,12 @@ def test_windows_of_functions_are_found_by_address() -> None:
     assert any("0000:00:03.0" in place.name for place in at_address(topology, memory[0].start))
     assert not at_address(topology, ports[0].start)
     assert "KiB" in at_address(topology, memory[0].start)[0].extent
+
+
+def test_regions_for_ids_name_the_ids() -> None:
+    """Two ranges of IDs at one unit are told apart by the IDs, not by the unit named twice."""
+    builder = TopologyBuilder()
+    streams = (StreamRange("unit", 0x100, 1), StreamRange("unit", 0x200, 2))
+    builder.reserved.append(ReservedRegion("rmr", 0x1000, 0x1000, HERE, "direct", streams=streams))
+    (place,) = at_address(Topology(builder), 0x1000)
+    assert place.name == "reserved memory (rmr) for unit ID 0x100, unit IDs 0x200-0x201"

@@ -266,3 +266,16 @@ def test_maps_that_lead_on_and_on_are_not_followed_for_ever() -> None:
     route = route_rid(topology(shifting), 0, 0x18)
     assert (route.verdict, route.reason, len(route.hops)) == ("no-iommu", "the maps lead in a circle", 64)
     assert route.msi_hops == ()
+
+
+def test_a_map_without_ids_leads_a_device_nowhere() -> None:
+    """A bus whose map a boot loader is to fill in has no ID at the unit until then."""
+    builder = TopologyBuilder()
+    builder.iommus.append(Iommu("unit", "smmuv2", HERE))
+    builder.device(Device("dt:/fsl-mc", "dt", HERE))
+    builder.maps.append(IdMap("dt:/fsl-mc", "unit", 0, 0, 0, HERE, "iommu-map"))
+    found = Topology(builder)
+    (route,) = routes(found, found.devices["dt:/fsl-mc"])
+    assert (route.verdict, route.iommu, route.stream, route.hops) == ("no-iommu", None, None, ())
+    assert route.reason == "its map has no IDs; a boot loader is to fill it in"
+    assert senders(found, "unit", 0) == []

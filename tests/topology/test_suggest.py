@@ -171,12 +171,44 @@ def test_ids_that_cannot_be_said() -> None:
     assert of(5, ignored_bits=0xF) == ["dt:/a (board): bits 0xf of its ID are ignored"]
     assert of(1 << 32) == ["dt:/a (board): only a part of its IDs can be said"]
     assert of(None) == ["dt:/a (board): only a part of its IDs can be said"]
-    assert of(5, length=0) == ["dt:/a (board): only a part of its IDs can be said"]
+    assert of(5, length=0) == []  # a boot loader is to fill it in: it has no IOMMU yet
     assert of(5, "dt:/a b") == ["dt:/a b (board): a configuration has no name for it"]
     both = tuple(IdMap("dt:/a", name, 0, 1, 5, HERE, "iommus", single=True) for name in ("smmuv3@1000", "odd"))
     odd = Iommu("odd", "odd", HERE, 0x2000)
     found = remarks(unit, odd, maps=both, devices=(Device("dt:/a", "dt", HERE),))
     assert found[1:] == ["dt:/a (board): only a part of its IDs can be said"]
+
+
+def test_ranges_are_as_few_as_can_be() -> None:
+    """Two maps that go on where the other ends are one line; so are those that give all the same ID."""
+
+    def lines(*maps: tuple[int, int, int | None], single: bool = False, first_bus: int = 0) -> list[str]:
+        builder = TopologyBuilder()
+        builder.roots.append(PciRoot("root", HERE, 0, first_bus))
+        builder.iommus.append(Iommu("u@1000", "smmuv3", HERE, 0x1000))
+        builder.maps += [IdMap("root", "u@1000", *one, HERE, "x", single=single) for one in maps]
+        text = suggestion_text(suggest(Topology(builder)))
+        return [line.strip() for line in text.splitlines() if line.strip().startswith(("device", "use"))]
+
+    assert lines((0, 8, 0x100), (8, 8, 0x108)) == ["device pci:0:0.0-0:1.7", "use smmu0 0x100-0x10f"]
+    assert lines((0, 8, 0x100), (8, 8, 0x109))[2:] == ["device pci:0:1.0-0:1.7", "use smmu0 0x109-0x110"]
+    assert lines((0, 1, 5), (1, 1, 5), (2, 1, 5)) == ["device pci:0:0.0-0:0.2", "use smmu0 5"]
+    assert lines((0, 1, 7), single=True) == ["device pci:0:0.0-255:31.7", "use smmu0 7"]
+    assert lines((0, 1, 7), single=True, first_bus=255) == ["device pci:255:0.0-255:31.7", "use smmu0 7"]
+    assert lines((0, 8, None), (8, 8, 8)) == ["device pci:0:1.0-0:1.7", "use smmu0 8-0xf"]
+    assert lines((0, 8, 0)) == ["device pci:0:0.0-0:0.7", "use smmu0 0-7"]
+
+
+def test_a_function_with_a_map_of_its_own_is_said_beside_its_range() -> None:
+    """What the maps of a root say of a function is not all when it has one itself."""
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("root", HERE, 0))
+    builder.iommus.append(Iommu("u@1000", "smmuv3", HERE, 0x1000))
+    builder.device(Device("0000:00:01.0", "pci", HERE, 0, 8))
+    builder.maps.append(IdMap("root", "u@1000", 0, 0x100, 0, HERE, "x"))
+    builder.maps.append(IdMap("0000:00:01.0", "u@1000", 8, 1, 0x500, HERE, "x"))
+    text = suggestion_text(suggest(Topology(builder)))
+    assert "device pci:0:1.0\n    use smmu0 8\n    use smmu0 0x500\n" in text
 
 
 def test_requester_ids_that_cannot_be_said() -> None:
@@ -192,6 +224,8 @@ def test_requester_ids_that_cannot_be_said() -> None:
     one = IdMap("root", "u@1000", 0, 8, 0, HERE, "x")
     assert of(one) == []
     assert of(replace(one, mask=0xFF)) == ["requester IDs of segment 0000: masks scatter them"]
+    assert of(replace(one, mask=0xFFFF)) == []
+    assert of(replace(one, carries="msi", mask=0xFF)) == []
     assert of(one, segment=None) == ["requester IDs of root: it has no segment number (board)"]
     assert of(replace(one, output=4)) == ["0000:00:00.0 and on, at u@1000: these IDs cannot be said (board)"]
     assert of(replace(one, output=1 << 32), kind="smmuv3") == [
@@ -239,6 +273,20 @@ def test_reserved_memory_and_grants() -> None:
         "reserved memory at 0x4000 (board): u ID 0x1 cannot be named",
     ]
     assert [one.name for one in found.configuration.allows] == ["buf"]
+
+
+def test_each_set_of_a_device_is_said() -> None:
+    """Two sets are two lines; a device of which nothing else is said is named for its set, or remarked upon."""
+    board = "smmu smmuv3 unit s 0x1000 device dt:/a x use s 5 device dt:/a y device dt:/b y device pci:0:1.0 x\n"
+    builder = TopologyBuilder()
+    for device in (Device("dt:/a", "dt", HERE), Device("dt:/b", "dt", HERE), Device("ioapic:1", "ioapic", HERE)):
+        builder.device(device)
+    merge(builder, parse_configuration(board + "allow x 0x5000,4K allow y 0x6000,4K allow y 0x8000,4K"))
+    builder.grants.append(Grant("y", 0x9000, 0x1000, True, True, ("ioapic:1",), HERE))  # noqa: FBT003
+    found = suggest(Topology(builder))
+    lines = [line for line in suggestion_text(found).splitlines() if line.startswith("device")]
+    assert lines == ["device dt:/a x", "device dt:/a y", "device pci:0:1.0 x", "device dt:/b y"]
+    assert found.remarks == ["memory that ioapic:1 is granted (board): a configuration has no name for it"]
 
 
 def test_nothing_is_said_of_nothing() -> None:

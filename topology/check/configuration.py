@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...base import Finding, Origin, format_pci_address
 from ..model import Device, Iommu
@@ -13,9 +13,6 @@ from .rule import Rule
 
 if TYPE_CHECKING:
     from ...parsers.smmu_config import DeviceEntry
-
-CONFIGURED_AS = "configured as"
-"""Property of a unit: the name that a configuration calls it by."""
 
 REGISTERS = 0x1000
 """Bytes of registers that a unit has at least, when nothing says how many."""
@@ -127,31 +124,51 @@ def _use_origin(entry: DeviceEntry) -> Origin:
 
 
 def _id_shared(rule: Rule, board: Board) -> Iterator[Finding]:
-    spans: dict[str, list[tuple[int, int, str, DeviceEntry]]] = {}
+    spans: dict[str, list[_Span]] = {}
+    sets: dict[str, dict[str, None]] = {}
+    for entry, devices in entries(board):
+        for device in devices if entry.allow else ():
+            sets.setdefault(device.name, {})[entry.allow] = None
     for entry, devices in entries(board):
         for device in devices:
             for route in sent(board, device):
                 if route.iommu is not None and route.stream is not None:
-                    span = route.stream, route.stream + route.count, device.name, entry
+                    held = tuple(sorted(sets.get(device.name, ())))
+                    span = _Span(route.stream, route.stream + route.count, device.name, held, _use_origin(entry))
                     spans.setdefault(route.iommu, []).append(span)
     for iommu, found in spans.items():
         yield from _shared(rule, iommu, sorted(found, key=lambda one: one[:3]))
 
 
-def _shared(rule: Rule, iommu: str, found: list[tuple[int, int, str, DeviceEntry]]) -> Iterator[Finding]:
+class _Span(NamedTuple):
+    """IDs of one device, up to before `end`, with the names of the sets that it has."""
+
+    first: int
+    end: int
+    device: str
+    sets: tuple[str, ...]
+    origin: Origin
+
+
+def _shared(rule: Rule, iommu: str, found: list[_Span]) -> Iterator[Finding]:
     """Find devices with one ID among spans of IDs that are in order; each device is told with the widest before it."""
-    widest: tuple[int, int, str, DeviceEntry] | None = None
+    widest: _Span | None = None
     told = set()
     for one in found:
-        first, end, name, entry = one
-        if widest is not None and first < widest[1] and name != widest[2] and (name, widest[2]) not in told:
-            told.add((name, widest[2]))
-            alike = entry.allow == widest[3].allow
-            text = f"{widest[2]} and {name} have ID 0x{first:x} of {iommu}"
-            text += "" if alike else f", and other sets: {widest[3].allow or 'none'!r} and {entry.allow or 'none'!r}"
-            yield rule.finding(_use_origin(entry), text, "note" if alike else None)
-        if widest is None or end > widest[1]:
+        if widest is not None and one.first < widest.end and one.device != widest.device:
+            pair = one.device, widest.device
+            if pair not in told:
+                told.add(pair)
+                alike = one.sets == widest.sets
+                text = f"{widest.device} and {one.device} have ID 0x{one.first:x} of {iommu}"
+                text += "" if alike else f", and other sets: {_listed(widest.sets)} and {_listed(one.sets)}"
+                yield rule.finding(one.origin, text, "note" if alike else None)
+        if widest is None or one.end > widest.end:
             widest = one
+
+
+def _listed(sets: tuple[str, ...]) -> str:
+    return repr(" ".join(sets) or "none")
 
 
 RULES: tuple[Rule, ...] = (

@@ -15,7 +15,6 @@ from ..resolve import Route, routes
 from ..view import size
 from .board import Board
 from .configuration import REGISTERS, entries, sent
-from .machine import bodies
 from .machine_memory import memory_map, of_kind
 from .rule import Rule
 
@@ -135,7 +134,7 @@ def _doorbells(board: Board) -> Iterator[tuple[int, int, str]]:
     for one in board.topology.msi_controllers.values():
         if one.base is not None:
             yield one.base, ITS_BYTES if "its" in one.kind else FRAME_BYTES, f"the registers of {one.name}"
-    for _, body in bodies(board, "APIC", Madt):
+    for _, body in board.tables(Madt):
         for entry in body.entries:
             if isinstance(entry, GicIts):
                 yield entry.physical_base_address, ITS_BYTES, f"the registers of ITS {entry.gic_its_id}"

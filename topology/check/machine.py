@@ -7,10 +7,9 @@ may name one table alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
 
 from ...base import Finding, Origin
-from ...parsers.acpi import Record, Table, read_body
+from ...parsers.acpi import Record, Table
 from ...parsers.acpi.dmar import Dmar, Drhd, Rhsa
 from ...parsers.acpi.dmar.names import HPET, IOAPIC
 from ...parsers.acpi.dmar.records import DeviceScope
@@ -34,14 +33,6 @@ PROXIMITY_VALID = 1 << 3
 SPI, EXTENDED_SPI = range(32, 1020), range(4096, 5120)
 """INTIDs that are shared peripheral interrupts (GIC architecture, IHI 0069H §2.2.1)."""
 
-_Body = TypeVar("_Body")
-
-
-def bodies(board: Board, signature: str, kind: type[_Body]) -> list[tuple[Table, _Body]]:
-    """Return the tables of a signature that could be read, also those that are only read when they are asked for."""
-    read = [read_body(table) for table in board.inputs.tables if table.signature == signature]
-    return [(table, table.body) for table in read if isinstance(table.body, kind)]
-
 
 def _scopes(board: Board, kind: int) -> Iterator[tuple[Table, Dmar, DeviceScope]]:
     """Iterate over the scopes of one type that units have."""
@@ -58,7 +49,7 @@ def _nodes(board: Board) -> Iterator[tuple[Table, Node]]:
 def _io_apic(rule: Rule, board: Board) -> Iterator[Finding]:
     remaps = any(body.flags & INTR_REMAP and units for _, body, units in structures(board, Drhd))
     named = {scope.enumeration_id for _, _, scope in _scopes(board, IOAPIC)}
-    for table, body in bodies(board, "APIC", Madt) if remaps else ():
+    for table, body in board.tables(Madt) if remaps else ():
         for entry in body.entries:
             if isinstance(entry, IoApic) and entry.io_apic_id not in named:
                 yield rule.finding(
@@ -68,7 +59,7 @@ def _io_apic(rule: Rule, board: Board) -> Iterator[Finding]:
 
 
 def _io_apic_absent(rule: Rule, board: Board) -> Iterator[Finding]:
-    madts = bodies(board, "APIC", Madt)
+    madts = board.tables(Madt)
     there = {entry.io_apic_id for _, body in madts for entry in body.entries if isinstance(entry, IoApic)}
     for table, _, scope in _scopes(board, IOAPIC) if madts else ():
         if scope.enumeration_id not in there:
@@ -87,7 +78,7 @@ def _one_of(numbers: set[int]) -> str:
 def _hpet(rule: Rule, board: Board) -> Iterator[Finding]:
     named = {scope.enumeration_id for _, _, scope in _scopes(board, HPET)}
     remaps = any(body.flags & INTR_REMAP and units for _, body, units in structures(board, Drhd))
-    for table, body in bodies(board, "HPET", Hpet) if remaps else ():
+    for table, body in board.tables(Hpet) if remaps else ():
         if body.hpet_number not in named:
             yield rule.finding(
                 field_origin(table, body, "hpet_number"), f"no scope of the DMAR names HPET {body.hpet_number}",
@@ -96,7 +87,7 @@ def _hpet(rule: Rule, board: Board) -> Iterator[Finding]:
 
 
 def _hpet_absent(rule: Rule, board: Board) -> Iterator[Finding]:
-    if not bodies(board, "APIC", Madt) or any(table.signature == "HPET" for table in board.inputs.tables):
+    if not board.tables(Madt) or any(table.signature == "HPET" for table in board.inputs.tables):
         return
     for table, _, scope in _scopes(board, HPET):
         yield rule.finding(
@@ -117,7 +108,7 @@ def _domains(board: Board) -> Iterator[tuple[Origin, int, str]]:
 
 
 def _proximity(rule: Rule, board: Board) -> Iterator[Finding]:
-    srats = bodies(board, "SRAT", Srat)
+    srats = board.tables(Srat)
     there = {
         domain
         for table, body in srats
@@ -166,7 +157,7 @@ def _without_window(rule: Rule, board: Board) -> Iterator[Finding]:
 
 
 def _its(rule: Rule, board: Board) -> Iterator[Finding]:
-    madts = bodies(board, "APIC", Madt)
+    madts = board.tables(Madt)
     entries = [entry for _, body in madts for entry in body.entries]
     there = {entry.gic_its_id for entry in entries if isinstance(entry, GicIts)}
     # QEMU writes a group whether or not there is an ITS; with frames instead, Linux falls back to these.
@@ -183,7 +174,7 @@ def _its(rule: Rule, board: Board) -> Iterator[Finding]:
 
 def _its_unused(rule: Rule, board: Board) -> Iterator[Finding]:
     named = {one.identifier for _, node in _nodes(board) if isinstance(node, ItsGroup) for one in node.identifiers}
-    for table, body in bodies(board, "APIC", Madt) if board.tables(Iort) else ():
+    for table, body in board.tables(Madt) if board.tables(Iort) else ():
         for entry in body.entries:
             if isinstance(entry, GicIts) and entry.gic_its_id not in named:
                 yield rule.finding(table.origin(entry), f"no group of the IORT has ITS {entry.gic_its_id}")
@@ -203,9 +194,7 @@ def _wired(node: Node) -> Iterator[tuple[Record, str]]:
 
 def _interrupt(rule: Rule, board: Board) -> Iterator[Finding]:
     nodes = list(_nodes(board))
-    distributors = [
-        entry for _, body in bodies(board, "APIC", Madt) for entry in body.entries if isinstance(entry, Gicd)
-    ]
+    distributors = [entry for _, body in board.tables(Madt) for entry in body.entries if isinstance(entry, Gicd)]
     if not distributors or any(isinstance(node, Iwb) for _, node in nodes):
         return  # another interrupt controller, or a GICv5, which numbers interrupts differently
     for table, node in nodes:
@@ -225,18 +214,9 @@ def _single(rule: Rule, board: Board) -> Iterator[Finding]:
         if table.signature in SINGLE and other is not table:
             text = f"there are two {table.signature} tables; the other is {other.source}"
             yield rule.finding(Origin(table.source, table.signature), text)
-
-
-def _oem(rule: Rule, board: Board) -> Iterator[Finding]:
-    found: dict[str, list[str]] = {}
-    for table in board.inputs.tables:
-        if table.signature in SINGLE:
-            name = table.header.oem_id.decode("latin-1").rstrip(" \0")
-            found.setdefault(name, []).append(table.signature)
-    if len(found) > 1:
-        words = [f"{name!r} in {', '.join(dict.fromkeys(signatures))}" for name, signatures in found.items()]
-        origin = Origin(next(table.source for table in board.inputs.tables if table.signature in SINGLE))
-        yield rule.finding(origin, f"the OEM IDs of the tables differ: {'; '.join(words)}")
+    for tree in board.inputs.trees[1:]:
+        text = f"there are two device trees; the other is {board.inputs.trees[0].source}"
+        yield rule.finding(Origin(tree.source), text, clause="Devicetree Specification v0.4, chapter 5")
 
 
 RULES: tuple[Rule, ...] = (
@@ -307,14 +287,10 @@ RULES: tuple[Rule, ...] = (
         (), _interrupt,
     ),
     Rule(
-        "MACHINE-TWICE", "warning", "there are two tables where a machine has one", "ACPI 6.5 §5.2.6",
-        "Which of them holds depends on who reads them.", "Linux takes the first in the XSDT.",
+        "MACHINE-TWICE", "warning", "there are two tables, or device trees, where a machine has one", "ACPI 6.5 §5.2.6",
+        "Which of them holds depends on who reads them.",
+        "Linux takes the first table in the XSDT, and the tree that the boot loader hands over.",
         "leave one; if they are of two machines, look at each alone", (), _single,
-    ),
-    Rule(
-        "MACHINE-OEM", "note", "the tables of the machine have different OEM IDs", "ACPI 6.5 §5.2.6",
-        "None by itself: vendors leave the ID of a reference firmware in tables. Or the tables are of two machines.",
-        "Linux compares OEM IDs for quirks of single tables only.", "see that the tables are of one machine", (), _oem,
     ),
 )  # fmt: skip
 """Rules that take more than one table."""

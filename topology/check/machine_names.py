@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ...base import Finding, Origin
 from ...parsers.acpi.dmar import Andd
 from ...parsers.acpi.iort import Iort, NamedComponent
-from ...parsers.acpi.namespace import SIGNATURES, Namespace, namespace
+from ...parsers.acpi.namespace import SIGNATURES, Namespace
 from .board import Board
 from .dmar_walk import structures
 from .rule import Rule
@@ -44,10 +44,8 @@ def _object(rule: Rule, board: Board) -> Iterator[Finding]:
     named = list(_named(board))
     if not named or not any(table.signature in SIGNATURES for table in board.inputs.tables):
         return
-    known = namespace(board.inputs.tables)
+    known = board.namespace()
     if isinstance(known, Finding):
-        text = f"whether ACPI object names are in the namespace was not looked at: {known.message}"
-        yield rule.finding(known.origin, text, "note", advice=known.advice)
         return
     paths = {device.path for device in known.devices}
     for origin, name in named:
@@ -67,7 +65,7 @@ def _near(name: str, known: list[str]) -> str:
 def _hardware_id(rule: Rule, board: Board) -> Iterator[Finding]:
     if not any(table.signature in SIGNATURES for table in board.inputs.tables):
         return
-    known = namespace(board.inputs.tables)
+    known = board.namespace()
     for device in known.devices if isinstance(known, Namespace) else ():
         for name, value in (("_HID", device.hid), *(("_CID", one) for one in device.cids)):
             if value is not None and not _right(value):
@@ -77,12 +75,48 @@ def _hardware_id(rule: Rule, board: Board) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+def _unread(rule: Rule, board: Board) -> Iterator[Finding]:
+    """Look for what keeps the namespace from being read, when it is wanted and the tables of a machine are there."""
+    signatures = {table.signature for table in board.inputs.tables}
+    if signatures.isdisjoint(SIGNATURES) and not ("APIC" in signatures and any(_named(board))):
+        return
+    known = board.namespace()
+    found = (known,) if isinstance(known, Finding) else known.findings
+    yield from (one for one in found if one.rule == rule.id)
+
+
 def _right(value: str) -> bool:
     """Tell whether an ID is of one of the two forms; the letters PNP begin IDs of the first only."""
     return bool((PNP_ID if value.startswith("PNP") else HARDWARE_ID).fullmatch(value))
 
 
+_UNKNOWN = "Whether the devices that IOMMU tables name are there, so that they are behind an IOMMU, is not known."
+_READS_AML = "Linux runs the AML itself and needs no iasl."
+
+UNREAD: tuple[Rule, ...] = (
+    Rule(
+        "NAMESPACE-TABLES", "note", "no table declares the ACPI namespace", "", _UNKNOWN, _READS_AML,
+        "give the DSDT and the SSDTs", (), _unread,
+    ),
+    Rule(
+        "NAMESPACE-SIZE", "warning", "there is too much AML to read", "", _UNKNOWN, _READS_AML,
+        "give the tables of one machine", (), _unread,
+    ),
+    Rule(
+        "NAMESPACE-IASL", "note", "the ACPI namespace cannot be read without iasl", "", _UNKNOWN, _READS_AML,
+        "install iasl", (), _unread,
+    ),
+    Rule(
+        "NAMESPACE-TABLE", "warning", "iasl cannot disassemble the whole of a table", "ACPI 6.5 §20",
+        "Devices that the table declares may be missing, so a name that is not found may be there.",
+        "Linux prints 'ACPI Error: AE_…' with the place when it meets AML that it cannot run.",
+        "compile the table anew", ("Linux", "iasl"), _unread,
+    ),
+)  # fmt: skip
+"""What keeps names from being held against the namespace."""
+
 RULES: tuple[Rule, ...] = (
+    *UNREAD,
     Rule(
         "MACHINE-OBJECT", "warning", "an ACPI object that an IOMMU table names is not in the namespace",
         "VT-d specification 4.1 §8.7; DEN 0049E.f §3.1.1.5",

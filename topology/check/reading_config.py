@@ -29,6 +29,12 @@ RULES = (
         "split it, or leave out what is not needed",
     ),
     Rule(
+        "CONFIG-WRITE", "error", "a configuration cannot be written", "docs/smmu-config.md",
+        "None: the file stays as it was.",
+        "No other program writes it.",
+        "allow writing to the file and its folder",
+    ),
+    Rule(
         "CONFIG-MORE", "error", "a configuration has more errors than are listed", "docs/smmu-config.md",
         "Much of it does not hold.",
         _STOPS,
@@ -136,6 +142,12 @@ RULES = (
         "The device is behind no unit.",
         _LEFT_OUT,
         "name the unit that the device is behind",
+    ),
+    Rule(
+        "CONFIG-RANGE-USE", "error", "what a range of functions uses cannot be", "docs/configuration.md",
+        "The functions are not behind the unit, or have not the IDs, that were meant.",
+        _LEFT_OUT,
+        "give one unit, and as many IDs as functions, or one for all",
     ),
     Rule(
         "CONFIG-REQUIRE", "error", "firmware does not declare the units that a configuration requires", "",

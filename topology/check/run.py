@@ -28,6 +28,7 @@ from . import (
     reading_devicetree,
     reading_dmar,
     reading_iort,
+    reading_machine,
     reading_memory,
 )
 from .board import Board
@@ -47,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     *iort_maps.RULES,
     *iort_rmr.RULES,
     *mcfg.RULES,
+    *reading_machine.RULES,
     *reading_memory.RULES,
     *machine.RULES,
     *machine_memory.RULES,

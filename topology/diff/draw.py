@@ -116,5 +116,6 @@ def _summary(hunks: list[Hunk]) -> str:
     """Say in one line how much differs, and to what effect."""
     effects = [one.effect for hunk in hunks for step in hunk.steps for one in step.meanings]
     things = f"{len(hunks)} things differ" if len(hunks) > 1 else "1 thing differs"
-    found = [f"{count} {what}" for what in ("opens", "closes") if (count := effects.count(what))]
+    counts = ((effects.count(what), what) for what in ("opens", "closes"))
+    found = [f"{count} {what if count == 1 else what.removesuffix('s')}" for count, what in counts if count]
     return f"{things}; {' and '.join(found) or 'nothing opens or closes'}"

@@ -12,9 +12,10 @@ from typing import Any
 
 from ..draw.json import hexadecimal, origin_object
 from ..model import Source
+from ..spaces import Segment
 from .hunks import Hunk, Step
 from .picture import Item, Subject
-from .values import Access, Many, Ranges, Reserve, Segment, Spread, Value
+from .values import Access, Many, Ranges, Reserve, Spread, Value
 from .words import Line
 
 FORMAT = "iommuman-diff"

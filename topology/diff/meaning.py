@@ -9,10 +9,11 @@ from itertools import pairwise
 from typing import Literal
 
 from ...base import RangeSet, parse_pci_address
+from ..spaces import Way
 from .changes import Change, names_of
 from .picture import Item, Picture, Subject
 from .sharing import Sharing
-from .values import Access, Many, Ranges, Reserve, Spread, Value, Way, Ways, count
+from .values import Access, Many, Ranges, Reserve, Spread, Value, Ways, count
 from .words import ids, named, short_extent
 
 Effect = Literal["opens", "closes", "neutral"]

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...base import Origin
-from ..model import Device, Iommu, PciRoot, Property, ReservedRegion, UnresolvedScope
+from ..model import CONFIGURED_AS, Device, Iommu, PciRoot, Property, ReservedRegion, UnresolvedScope
 from ..resolve import interrupt_route
+from ..spaces import root_ways, segment_ways
 from ..topology import Topology
 from ..view import Attachment, attachments
 from .regions import region_piece, stream_pieces
-from .spaces import root_ways, segment_ways
-from .values import Access, Many, Names, Said, Spread, Value, spread
+from .values import Access, Many, Names, Said, Spread, Value, Ways, spread
 
 KINDS = ("unit", "msi", "device", "space", "reserved", "grants", "machine")
 """Kinds of things, in the order in which they are shown."""
@@ -28,7 +28,7 @@ WITHOUT_DMA = ("pmcg", "iwb")
 
 _PLATFORM = ("acpi", "dt", "mmio")
 _COSMETIC = frozenset(
-    {"node", "compatible", "driver", "host bridge", "path", "ID is", "own MSI", "id", "class", "configured as"}
+    {"node", "compatible", "driver", "host bridge", "path", "ID is", "own MSI", "id", "class", CONFIGURED_AS}
 )
 _ONE_NAME = {"COHACC override": "coherent walk", "ats-supported": "ATS supported", "ATS Supported": "ATS supported"}
 _SAYS_NOTHING = frozenset({("model", "generic SMMUv3")})
@@ -247,9 +247,9 @@ def _spaces(topology: Topology) -> Iterator[tuple[Subject, Item]]:
         for root in roots:
             _properties(fields, root.properties, root.origin)
         ways, interrupts = root_ways(topology, roots[0]) if isinstance(key, str) else segment_ways(topology, key)
-        fields["requester IDs"] = ways
-        if interrupts is not None:
-            fields["interrupts"] = interrupts
+        fields["requester IDs"] = Ways(ways)
+        if interrupts:
+            fields["interrupts"] = Ways(interrupts)
         yield Subject("space", name), Item(fields, tuple(root.origin for root in roots))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ...base import Origin, RangeSet
+from ..spaces import Segment, Way, joined, within
 
 Ranges = tuple[tuple[int, int], ...]
 """A set of integers as `(start, length)`: ascending, disjoint, not touching, none empty."""
@@ -56,29 +57,6 @@ class Access:
     target: str | None
     numbers: str = "stream"
     ignored: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """What becomes of the requester IDs of a range: ID `i` arrives at `target` as `(i & mask) + shift`.
-
-    Attributes:
-        verdict: see `resolve.Verdict`; `msi` or `no-msi` for the ways of interrupts.
-        target: name of the IOMMU or MSI controller.
-        shift: None when there is no ID at the target, or it is not known.
-        mask: bits of the requester ID that count; 0 when all become one ID.
-        ignored: bits of the IDs at the target that the IOMMU ignores.
-    """
-
-    verdict: str
-    target: str | None
-    shift: int | None
-    mask: int = 0xFFFF
-    ignored: int = 0
-
-    def at(self, number: int) -> int | None:
-        """Return the ID at the target."""
-        return None if self.shift is None else (number & self.mask) + self.shift
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,21 +196,6 @@ def spread(pieces: Iterable[Said]) -> Spread:
     return Spread({label: ranges(*numbers) for label, numbers in lists.items()}, said)
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A range of requester IDs with what becomes of them, and the places that say so."""
-
-    first: int
-    length: int
-    way: Way
-    origins: tuple[Origin, ...] = ()
-
-    @property
-    def end(self) -> int:
-        """The ID after the last."""
-        return self.first + self.length
-
-
 class Ways:
     """What becomes of each requester ID of a set: segments in ascending order, disjoint."""
 
@@ -240,22 +203,11 @@ class Ways:
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         """Take segments in ascending order; neighbours that say the same become one."""
-        merged: list[Segment] = []
-        for one in segments:
-            last = merged[-1] if merged else None
-            if last is not None and last.end == one.first and last.way == one.way:
-                origins = last.origins if last.origins == one.origins else (*last.origins, *one.origins)
-                merged[-1] = Segment(last.first, last.length + one.length, last.way, tuple(dict.fromkeys(origins)))
-            else:
-                merged.append(one)
-        self.segments = tuple(merged)
+        self.segments = joined(segments)
 
     def at(self, number: int) -> Way | None:
         """Return what becomes of one ID; None when nothing is said of it."""
-        from bisect import bisect_right
-
-        index = bisect_right(self.segments, number, key=lambda one: one.first) - 1
-        return self.segments[index].way if index >= 0 and number < self.segments[index].end else None
+        return next((one.way for one in within(self.segments, number, 1)), None)
 
     def minus(self, other: Ways) -> Ways | None:
         """Return the segments of IDs of which the other says something else, or nothing; None when there are none."""
@@ -269,11 +221,11 @@ class Ways:
             at = index
             while place < one.end:
                 if at == len(theirs) or theirs[at].first >= one.end:
-                    rest.append(_part(one, place, one.end))
+                    rest.append(one.part(place, one.end))
                     break
                 their = theirs[at]
                 if their.first > place:
-                    rest.append(_part(one, place, their.first))
+                    rest.append(one.part(place, their.first))
                     place = their.first
                 end = min(one.end, their.end)
                 rest += _differing(one, their.way, place, end)
@@ -304,10 +256,6 @@ class Ways:
         return "Ways(" + ", ".join(f"0x{one.first:x}+0x{one.length:x}: {one.way}" for one in self.segments) + ")"
 
 
-def _part(one: Segment, first: int, end: int) -> Segment:
-    return Segment(first, end - first, one.way, one.origins)
-
-
 def _differing(one: Segment, other: Way, first: int, end: int) -> list[Segment]:
     """Return the parts of a range of a segment of which another way says something else."""
     way = one.way
@@ -317,10 +265,10 @@ def _differing(one: Segment, other: Way, first: int, end: int) -> list[Segment]:
     if alike and way.shift is None and other.shift is None:
         return []
     if not alike or way.shift is None or other.shift is None or way.mask == other.mask:
-        return [_part(one, first, end)]
+        return [one.part(first, end)]
     # Two masks: the same for some IDs and not for others.
     found = RangeSet((number, 1) for number in range(first, end) if way.at(number) != other.at(number))
-    return [_part(one, start, start + length) for start, length in found]
+    return [one.part(start, start + length) for start, length in found]
 
 
 Value = Many | Spread | Ways

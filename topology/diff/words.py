@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ...base import Origin, format_rid, parse_pci_address
-from ..view import size
+from ..spaces import Way
+from ..view import MEANINGS, size
 from .picture import Item, Subject
-from .values import Access, Many, Ranges, Reserve, Value, Way, Ways, count, ranges
+from .values import Access, Many, Ranges, Reserve, Value, Ways, count, ranges
 
 MOST_RANGES = 8
 """Ranges of one line that are listed."""
@@ -26,13 +27,6 @@ TITLES = {
     "machine": "machine",
 }
 """What a thing is called, by its kind."""
-
-MEANINGS = {
-    "direct": "mapped one to one",
-    "mapped": "stays mapped",
-    "avoid": "not to be used",
-    "memory": "set aside",
-}
 
 _OBVIOUS = {("kind", "pci"), ("kind", "platform"), ("state", "enabled"), ("IDs", "yes")}
 """What is not worth a word in the description of a whole thing."""

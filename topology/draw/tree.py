@@ -9,17 +9,20 @@ from ...base import Origin, format_rid, printable
 from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
-from ..view import KINDS, Attachment, attachments, describe, grant_words, short_origin, size
+from ..view import (
+    KINDS,
+    MEANINGS,
+    Attachment,
+    attachments,
+    describe,
+    grant_words,
+    short_origin,
+    size,
+    stream_words,
+)
 
 BOLD, DIM, RED, GREEN, YELLOW, RESET = "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
 
-
-MEANINGS = {
-    "direct": "mapped one to one",
-    "mapped": "stays mapped",
-    "avoid": "not to be used",
-    "memory": "set aside",
-}
 
 INTERRUPT_SOURCES = ("pmcg", "iwb")
 """Kinds of devices that write interrupt messages and nothing else."""
@@ -50,8 +53,11 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
     attached = attachments(topology)
     regions = _regions_by_unit(topology, attached)
     ranges: dict[str | None, list[IdMap]] = {}
+    functions = {(device.segment, device.rid) for device in topology.devices.values()}
     for one in topology.maps:
-        if _is_range(topology, one):
+        root = topology.roots.get(one.source)
+        alone = one.length == 1 and (root.segment if root else None, one.base) not in functions
+        if root and one.carries != "msi" and (_is_range(one) or alone):
             ranges.setdefault(one.target, []).append(one)
     members: dict[str, list[Attachment]] = {}
     for attachment in attached:
@@ -84,7 +90,8 @@ def _summary(topology: Topology) -> str:
     """Say what was read, and what it says of the whole machine."""
     tables = [source.kind for source in topology.sources if source.used and source.kind != "pci"]
     functions = sum(len(pci.functions) for pci in topology.pci)
-    words = [*tables, *([f"{functions} PCI function{'' if functions == 1 else 's'}"] if functions else [])]
+    counted = [kind if (many := tables.count(kind)) == 1 else f"{many} {kind}" for kind in dict.fromkeys(tables)]
+    words = [*counted, *([f"{functions} PCI function{'' if functions == 1 else 's'}"] if functions else [])]
     text = "read: " + (", ".join(words) or "nothing that speaks of IOMMUs")
     facts = [
         fact.name if fact.value is True else f"no {fact.name}" if fact.value is False else f"{fact.name} {fact.value}"
@@ -129,32 +136,38 @@ def _property_words(properties: tuple[Property, ...]) -> list[str]:
 
 
 def _interrupt_words(interrupts: tuple[Interrupt, ...]) -> str:
-    """Say a unit's interrupts; runs of numbered ones (`context 0` to `context 15`) are said in one piece."""
+    """Say a unit's interrupts; runs of numbered ones (`context 0` to `context 15`) are said in one piece.
+
+    Those of a run count up with it, or are all the same one.
+    """
     words: list[str] = []
     index = 0
     while index < len(interrupts):
         first = interrupts[index]
         stem = first.purpose.rpartition(" ")[0]
         last = index
-        while stem and last + 1 < len(interrupts) and _continues(interrupts[last], interrupts[last + 1], stem):
+        step = interrupts[index + 1].number - first.number if index + 1 < len(interrupts) else 0
+        while stem and last + 1 < len(interrupts) and _continues(interrupts[last], interrupts[last + 1], stem, step):
             last += 1
         text = f"{first.purpose} {first.number}"
         if last > index:
             end = interrupts[last]
-            text = f"{first.purpose}-{end.purpose.rpartition(' ')[2]} {first.number}-{end.number}"
+            numbers = f"{first.number}" if end.number == first.number else f"{first.number}-{end.number}"
+            text = f"{first.purpose}-{end.purpose.rpartition(' ')[2]} {numbers}"
         words.append(text + (f" {first.trigger}" if first.trigger else ""))
         index = last + 1
     return ", ".join(words)
 
 
-def _continues(one: Interrupt, other: Interrupt, stem: str) -> bool:
-    return other.purpose.rpartition(" ")[0] == stem and other.number == one.number + 1 and other.trigger == one.trigger
+def _continues(one: Interrupt, other: Interrupt, stem: str, step: int) -> bool:
+    """Tell whether a run goes on: the numbers of all count up by one, or all are the same."""
+    alike = other.purpose.rpartition(" ")[0] == stem and other.trigger == one.trigger
+    return alike and step in (0, 1) and other.number == one.number + step
 
 
-def _is_range(topology: Topology, one: IdMap) -> bool:
-    """Tell whether a map is to be shown by itself: ranges and catch-alls are, single functions stand as devices."""
-    several = one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004 - requester IDs have 16 bits
-    return one.carries != "msi" and one.source in topology.roots and several
+def _is_range(one: IdMap) -> bool:
+    """Tell whether a map is shown in any case: a map of one ID stands as the device that sends it, if one is known."""
+    return one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004 - requester IDs have 16 bits
 
 
 def _map_line(one: IdMap) -> _Line:
@@ -162,9 +175,10 @@ def _map_line(one: IdMap) -> _Line:
     if one.fallback:
         return _Line(one.source, "every function that no other unit names", one.origin)
     if one.single:
-        return _Line(one.source, f"every requester ID → {_stream(one.output)}", one.origin)
+        return _Line(one.source, f"every requester ID → {stream_words(one.output)}", one.origin)
+    several = one.length > 1
     last = one.base + one.length - 1
-    text = f"requester IDs 0x{one.base:04x}-0x{last:04x}"
+    text = f"requester IDs 0x{one.base:04x}-0x{last:04x}" if several else f"requester ID 0x{one.base:04x}"
     if one.covers:
         text += f" behind {one.covers}"
     if one.output is None:
@@ -172,7 +186,7 @@ def _map_line(one: IdMap) -> _Line:
     elif one.merges:
         text += f" → 0x{one.output:x}"
     elif one.output != one.base:
-        text += f" → 0x{one.output:x}-0x{one.output + one.length - 1:x}"
+        text += f" → 0x{one.output:x}" + (f"-0x{one.output + one.length - 1:x}" if several else "")
     if one.mask & 0xFFFF != 0xFFFF:  # noqa: PLR2004 - requester IDs have 16 bits
         text += f" (of which the bits 0x{one.mask & 0xFFFF:04x} count)"
     return _Line(one.source, text, one.origin)
@@ -246,12 +260,6 @@ def _ids(routes: list[Route]) -> str:
     return ("IDs " if plural else "ID ") + ", ".join(shown)
 
 
-def _stream(stream: int | None, count: int = 1) -> str:
-    if stream is None:
-        return "no ID"
-    return f"ID 0x{stream:x}" if count == 1 else f"IDs 0x{stream:x}-0x{stream + count - 1:x}"
-
-
 def _msi_words(one: Attachment) -> str:
     """Say where a device's message-signalled interrupts go."""
     if one.msi is None:
@@ -304,8 +312,8 @@ def _sent(one: Attachment, routes: list[Route]) -> str:
 
 
 def _has_unit(topology: Topology, root: str) -> bool:
-    """Tell whether any map of a root leads to an IOMMU."""
-    return any(one.target in topology.iommus for one in topology.maps_from(root))
+    """Tell whether any map of a root leads to an IOMMU; one without IDs, for a boot loader to fill in, does not."""
+    return any(one.target in topology.iommus and (one.length or one.single) for one in topology.maps_from(root))
 
 
 def _region_line(topology: Topology, region: ReservedRegion) -> _Line:
@@ -316,7 +324,7 @@ def _region_line(topology: Topology, region: ReservedRegion) -> _Line:
         words.append(f"physical 0x{region.physical:x}")
     if region.devices:
         words.append("for " + " ".join(region.devices))
-    words += [f"for {stream.iommu} {_stream(stream.base, stream.length)}" for stream in region.streams[:MOST_IDS]]
+    words += [f"for {stream.iommu} {stream_words(stream.base, stream.length)}" for stream in region.streams[:MOST_IDS]]
     if len(region.streams) > MOST_IDS:
         words.append(f"and {len(region.streams) - MOST_IDS} more")
     words += [

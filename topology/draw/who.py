@@ -9,7 +9,7 @@ from ...base import Origin, format_rid, printable
 from ..query import Answer, Place
 from ..resolve import Hop, Route, interrupt_route
 from ..senders import Sender
-from ..view import describe, grant_words, short_origin, size
+from ..view import MEANINGS, describe, grant_words, short_origin, size
 from .json import grant_object, origin_object, region_object, route_object
 
 VERDICTS = {
@@ -34,7 +34,7 @@ def draw_answer(answer: Answer) -> str:
         lines += [_hop_line(hop) for hop in msi]
     for region in answer.reserved:
         extent = f"0x{region.start:x}-0x{region.start + region.length - 1:x} ({size(region.length)})"
-        lines.append(f"  reserved memory {extent}, {region.kind}, {region.meaning}{_where(region.origin)}")
+        lines.append(f"  reserved memory {extent}, {region.kind}, {MEANINGS[region.meaning]}{_where(region.origin)}")
     for grant in answer.grants:
         lines.append(f"  granted from start {grant_words(grant)}, {grant.name}{_where(grant.origin)}")
     return "\n".join(printable(line) for line in lines) + "\n"

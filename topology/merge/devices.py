@@ -13,7 +13,7 @@ from ..model import Device, Grant, IdMap
 from ..resolve import Route, routes
 from .functions import add_ranges, is_moved
 from .reserved import lay_reserved
-from .uses import BY_RID, RULE, Wanted, route_words, says_same, wanted_uses, words
+from .uses import BY_RID, RULE, Wanted, route_words, says_same, takes, wanted_use, wanted_uses, words
 from .work import Work
 
 
@@ -26,6 +26,7 @@ def add_devices(work: Work) -> None:
     ranges = []
     exact = set()
     named: dict[str, DeviceEntry] = {}
+    meant: dict[DeviceSpec, tuple[str, ...]] = {}
     for entry in entries:
         if isinstance(entry.spec, PciSpec) and entry.spec.first != entry.spec.last:
             ranges.append((entry, entry.spec))
@@ -35,18 +36,17 @@ def add_devices(work: Work) -> None:
         name = _name(work, entry)
         if name is None:
             continue
+        meant[entry.spec] = (name,)
         before = named.get(name)
         named[name] = entry if before is None else _both(before, entry)
-    holders: dict[str, list[str]] = {}
     several = add_ranges(work, ranges, exact, _lay_over)
     for name, entry in named.items():
         _add_uses(work, name, entry)
         lay_reserved(work, (name,), entry)
-        holders.setdefault(entry.allow, []).append(name)
     for entry, names in several:
         lay_reserved(work, names, entry)
-        holders.setdefault(entry.allow, []).extend(names)
-    _grant(work, work.configuration.allows, holders)
+        meant[entry.spec] = names
+    _grant(work, work.configuration.allows, meant)
 
 
 def _joined(entries: Sequence[DeviceEntry]) -> list[DeviceEntry]:
@@ -59,7 +59,7 @@ def _joined(entries: Sequence[DeviceEntry]) -> list[DeviceEntry]:
 
 
 def _both(one: DeviceEntry, other: DeviceEntry) -> DeviceEntry:
-    """Return two entries of one device as one; of `allow` sets there is one, the last."""
+    """Return two entries of one device as one, which has a set if one of them has: `_grant` gives each its own."""
     return replace(
         one, allow=other.allow or one.allow, uses=one.uses + other.uses, reserved=one.reserved + other.reserved
     )
@@ -76,9 +76,8 @@ def _name(work: Work, entry: DeviceEntry) -> str | None:
             name = format_pci_address(spec.segment, spec.first)
             device = Device(name, "pci", origin, spec.segment, spec.first)
             if name not in builder.devices and entry.uses and not (entry.reserved or entry.allow):
-                units = [replace(use, unit=work.units.get(use.unit, use.unit)) for use in entry.uses]
-                wanted = [Wanted(use.unit, use.first, use.count, use.ignored_bits, use.origin) for use in units]
-                if says_same(routes(work.board, device), wanted):
+                wanted = [wanted_use(work, use) for use in entry.uses]
+                if all(takes(work, use) for use in wanted) and says_same(routes(work.board, device), wanted):
                     return None
             return builder.device(device)
         case MmioSpec():
@@ -190,14 +189,16 @@ def _lay_over_root(work: Work, name: str, entry: DeviceEntry) -> None:
     work.back += made
 
 
-def _grant(work: Work, allows: Sequence[Allow], holders: dict[str, list[str]]) -> None:
+def _grant(work: Work, allows: Sequence[Allow], meant: dict[DeviceSpec, tuple[str, ...]]) -> None:
     """Add the regions of the sets that devices have, and of those that none has."""
+    holders: dict[str, list[str]] = {}
     declared = {one.name for one in allows} | {one.name for one in work.builder.grants}
     for entry in work.configuration.devices:
         if entry.allow and entry.allow not in declared:
             text = f"no `allow` declares the set {entry.allow!r}"
             advice = work.near(entry.allow, declared) or "nothing is granted"
             work.report("CONFIG-SET", "error", entry.origin, text, advice=advice)
+        holders.setdefault(entry.allow, []).extend(meant.get(entry.spec, ()))
     for one in allows:
         devices = tuple(dict.fromkeys(holders.get(one.name, ())))
         grant = Grant(one.name, one.start, one.length, one.read, one.write, devices, one.origin)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from ...base import RangeSet, format_pci_address, format_rid, parse_pci_address
@@ -16,7 +17,7 @@ from ...parsers.smmu_config import DeviceEntry, PciSpec
 from ..aliases import requesters
 from ..model import Device, IdMap
 from ..resolve import routes
-from ..segment import RIDS, Interval, intervals
+from ..spaces import ALL_RIDS, Segment, segment_ways, within
 from .uses import RULE, Wanted, wanted_uses, words
 from .work import Work
 
@@ -62,7 +63,7 @@ def add_ranges(
     for root in work.builder.roots:
         if root.segment is not None and root.enabled:
             work.roots.setdefault(root.segment, []).append(root)
-    known: dict[int, list[Interval] | None] = {}
+    known: dict[int, tuple[Segment, ...]] = {}
     found, laid = [], []
     for entry, spec in reversed(entries):
         inside = _inside(functions.get(spec.segment, []), spec)
@@ -73,7 +74,7 @@ def add_ranges(
         use = _use(work, entry, spec)
         if use is not None:
             if spec.segment not in known:
-                known[spec.segment] = intervals(work.board, spec.segment)
+                known[spec.segment], _ = segment_ways(work.board, spec.segment)
             one = _Range(entry, use, spec, parts)
             taken.add(spec.first, spec.last - spec.first + 1)
             free = [device for device in inside if device.rid is not None and device.rid in parts]
@@ -108,28 +109,24 @@ def _use(work: Work, entry: DeviceEntry, spec: PciSpec) -> Wanted | None:
     found = wanted_uses(work, entry.uses, pci=True)
     if len(found) > 1:
         advice = "the last is taken; name functions one by one for more"
-        work.report("CONFIG-RANGE", "warning", found[0].origin, "a range of functions has one unit", advice=advice)
+        work.report("CONFIG-RANGE-USE", "warning", found[0].origin, "a range of functions has one unit", advice=advice)
     use = found[-1] if found else None
     length = spec.last - spec.first + 1
     if use is not None and use.length not in (1, length):
         work.report(
-            "CONFIG-RANGE", "error", use.origin, "the numbers of IDs and functions differ", found=str(use.length),
+            "CONFIG-RANGE-USE", "error", use.origin, "the numbers of IDs and functions differ", found=str(use.length),
             expected=f"{length}, or one ID for all", advice="it is left out",
         )  # fmt: skip
         return None
     return use
 
 
-def _lay_range(work: Work, one: _Range, board: list[Interval] | None, functions: list[Device]) -> bool:
+def _lay_range(work: Work, one: _Range, board: tuple[Segment, ...], functions: list[Device]) -> bool:
     """Lay one range over the board's maps, unless these say the same; tell whether they do."""
-    pieces = None if board is None else [
-        interval.part(start, start + length - 1)
-        for start, length in one.parts
-        for interval in _within(board, start, length)
-    ]  # fmt: skip
-    same = pieces is not None and all(_same(one, piece) for piece in pieces)
+    pieces = [piece for part in one.parts for piece in within(board, *part)]
+    same = all(_same(one, piece) for piece in pieces)
     if not same:
-        _conflict(work, one, pieces or [])
+        _conflict(work, one, pieces)
         _place(work, one, pieces, functions)
     return same
 
@@ -153,41 +150,38 @@ def is_moved(work: Work, device: Device) -> bool:
     return any(rid in work.moved[device.segment] for rid in rids)
 
 
-def _within(board: list[Interval], start: int, length: int) -> list[Interval]:
-    """Return the intervals that touch a range."""
-    low = bisect_left(board, start, key=lambda interval: interval.last)
-    return board[low : bisect_left(board, start + length, key=lambda interval: interval.first)]
-
-
-def _same(one: _Range, piece: Interval) -> bool:
-    """Tell whether the board says of an interval what the range says."""
-    if piece.iommu != one.use.unit or piece.unsure or one.use.ignored_bits:
+def _same(one: _Range, piece: Segment) -> bool:
+    """Tell whether the board says of requester IDs what the range says."""
+    if piece.way.target != one.use.unit or piece.way.verdict == "unresolved" or one.use.ignored_bits:
         return False
     wanted = one.use_of(piece.first).first
     if wanted is None:
         return True
     step = 0 if one.use.length == 1 else 1
-    return piece.stream == wanted and (piece.step == step or piece.first == piece.last)
+    return piece.stream == wanted and (piece.step == step or piece.length == 1)
 
 
-def _conflict(work: Work, one: _Range, pieces: list[Interval]) -> None:
+def _conflict(work: Work, one: _Range, pieces: list[Segment]) -> None:
     """Report which of the board's maps a range differs from."""
-    differing = [piece for piece in pieces if piece.iommu is not None and not _same(one, piece)]
+    differing = [piece for piece in pieces if piece.way.target is not None and not _same(one, piece)]
     if not differing:
         return
-    units = " and ".join(dict.fromkeys(piece.iommu or "" for piece in differing))
-    places = [piece.map.origin for piece in differing if piece.map is not None]
+    units = " and ".join(dict.fromkeys(piece.way.target or "" for piece in differing))
+    places = list(dict.fromkeys(piece.origins[0] for piece in differing))
+    parts = 1 + sum(
+        (before.end, before.way.target) != (piece.first, piece.way.target) for before, piece in pairwise(differing)
+    )
     what = f"{format_pci_address(one.spec.segment, one.spec.first)}-{format_rid(one.spec.last)}"
-    told = f"{len(differing)} part{'s use' if len(differing) > 1 else ' uses'} {units}"
+    told = f"{parts} part{'s use' if parts > 1 else ' uses'} {units}"
     kept = "the board's word stays, and what it leaves open is taken from here"
     work.conflict(one.use.origin, what, words([one.use]), told, places[:MOST], kept)
 
 
-def _place(work: Work, one: _Range, pieces: list[Interval] | None, functions: list[Device]) -> None:
+def _place(work: Work, one: _Range, pieces: list[Segment], functions: list[Device]) -> None:
     """Add the maps of a range to the roots of its segment: before the board's, or where the board says nothing."""
     room = RangeSet(one.parts)
     if work.keep:
-        room = RangeSet((piece.first, piece.last - piece.first + 1) for piece in pieces or [] if piece.map is None)
+        room = RangeSet((piece.first, piece.length) for piece in pieces if not piece.origins)
         for device in functions:
             if any(route.verdict == "controlled" for route in routes(work.board, device)):
                 room.remove(device.rid or 0, 1)
@@ -198,7 +192,7 @@ def _place(work: Work, one: _Range, pieces: list[Interval] | None, functions: li
         first, length = root.first_bus << 8, max(0, root.last_bus - root.first_bus + 1) << 8
         _map(work, one, root.name, room.overlapping(first, length))
         room.remove(first, length)
-    left = room.overlapping(0, RIDS)
+    left = room.overlapping(0, ALL_RIDS)
     if left:
         _map(work, one, work.builder.add_root(one.spec.segment, one.entry.origin), left)
         work.roots[one.spec.segment].append(work.builder.roots[-1])

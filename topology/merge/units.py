@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from ...parsers.smmu_config import MainUnit, PciSpec, SmmuType, Unit
 from ..builder import TopologyBuilder
-from ..model import Interrupt, Iommu, Property
+from ..model import CONFIGURED_AS, Interrupt, Iommu, Property
 from .kinds import TYPES, type_of
-from .work import CONFIGURED_AS, Work
+from .work import Work
 
 _PURPOSES = {"armsmmu": ("context", "global"), "rcar3": ("", "fault")}
 """What a configuration's two interrupts of a unit are for, by type; `event` and `gerror` for all others."""
@@ -79,7 +79,7 @@ def _give_segments(work: Work, first: int) -> None:
     for entry in work.configuration.devices:
         if isinstance(entry.spec, PciSpec):
             for use in entry.uses:
-                segments.setdefault(work.units.get(use.unit, ""), set()).add(entry.spec.segment)
+                segments.setdefault(work.units.get(use.unit, use.unit), set()).add(entry.spec.segment)
     for index, unit in enumerate(work.builder.iommus[first:], first):
         found = segments.get(unit.name, set())
         if len(found) == 1 and TYPES[type_of(unit.kind)].requester_ids:

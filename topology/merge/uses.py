@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from ...base import Origin, RangeSet
 from ...parsers.smmu_config import Use
+from ...parsers.smmu_config.hardware import TYPES as HARDWARE
 from ..resolve import Route
-from .kinds import TYPES
+from ..topology import ALL_BITS
+from .kinds import TYPES, type_of
 from .work import Work
 
 RULE = "use"
@@ -28,6 +30,17 @@ class Wanted(NamedTuple):
     origin: Origin
 
 
+def wanted_use(work: Work, use: Use) -> Wanted:
+    """Return a use with the name that its unit has in the topology, whether or not there is such a unit."""
+    return Wanted(work.units.get(use.unit, use.unit), use.first, use.count, use.ignored_bits, use.origin)
+
+
+def takes(work: Work, use: Wanted) -> bool:
+    """Tell whether a unit is there, and has an ID for what it knows by IDs, and none for what it knows without."""
+    kind = work.kinds.get(use.unit)
+    return kind is not None and (use.first is None) == (kind in BY_RID)
+
+
 def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
     """Return the uses that can be, and report those that cannot: no such unit, or an ID that is missing or too much.
 
@@ -38,8 +51,8 @@ def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
     """
     found = []
     for use in uses:
-        unit = work.units.get(use.unit, use.unit)
-        kind = work.kinds.get(unit)
+        wanted = wanted_use(work, use)
+        kind = work.kinds.get(wanted.unit)
         if kind is None:
             advice = work.near(use.unit, work.units, work.kinds)
             text = f"no unit is called {use.unit!r}"
@@ -58,8 +71,19 @@ def wanted_uses(work: Work, uses: Iterable[Use], *, pci: bool) -> list[Wanted]:
             text = f"{use.unit} needs the ID under which it knows the device"
             work.report("CONFIG-USE-ID", "error", use.origin, text, advice="write the ID; it is left out")
             continue
-        found.append(Wanted(unit, use.first, use.count, use.ignored_bits, use.origin))
+        most = _highest(kind)
+        if use.first is not None and use.first + use.count - 1 > most:
+            text = f"the IDs of {use.unit} end at 0x{most:x}"
+            work.report("CONFIG-USE-ID", "error", use.origin, text, advice="write one of them; it is left out")
+            continue
+        found.append(wanted)
     return found
+
+
+def _highest(kind: str) -> int:
+    """Return the highest ID that units of a kind know."""
+    known = type_of(kind)
+    return HARDWARE[known].highest if known else ALL_BITS
 
 
 def says_same(found: Iterable[Route], wanted: Iterable[Wanted]) -> bool:
@@ -72,22 +96,23 @@ def says_same(found: Iterable[Route], wanted: Iterable[Wanted]) -> bool:
     for route in found:
         if route.verdict not in ("controlled", "disabled") or route.iommu is None:
             return False
-        ids = there.setdefault(route.iommu, RangeSet())
-        if route.stream is None or ids is None:
-            there[route.iommu] = None
-        else:
-            ids.add(route.stream, route.count)
+        _note(there, route.iommu, route.stream, route.count)
         ignored[route.iommu, route.stream] = route.ignored_bits
     said: dict[str, RangeSet | None] = {}
     for one in wanted:
         if one.ignored_bits and ignored.get((one.unit, one.first)) != one.ignored_bits:
             return False
-        ids = said.setdefault(one.unit, RangeSet())
-        if one.first is None or ids is None:
-            said[one.unit] = None
-        else:
-            ids.add(one.first, one.length)
+        _note(said, one.unit, one.first, one.length)
     return there.keys() == said.keys() and all(ids is None or ids == there[unit] for unit, ids in said.items())
+
+
+def _note(known: dict[str, RangeSet | None], unit: str, first: int | None, count: int) -> None:
+    """Add IDs to those of a unit; of one without an ID, no ID of that unit counts."""
+    ids = known.setdefault(unit, RangeSet())
+    if first is None or ids is None:
+        known[unit] = None
+    else:
+        ids.add(first, count)
 
 
 def words(wanted: Iterable[Wanted]) -> str:

@@ -16,9 +16,6 @@ from ..topology import Topology
 MOST_MISSES, MOST_NAMES = 20, 2000
 """Names for which those that look like them are looked for, and how many are looked at."""
 
-CONFIGURED_AS = "configured as"
-"""Property of a unit: the name that a configuration calls it by."""
-
 
 @dataclass(slots=True)
 class Work:

@@ -99,7 +99,7 @@ def test_the_page_on_a_session() -> None:
     page = check(text)
     for words in (
         "Board 7",
-        "20 faulting accesses in 17 records, 4 sources, 2 units",
+        "20 faults in 17 records, 4 sources, 2 units",
         "2026-11-21 01:35:52.891 to 2026-11-21 01:35:57.891, 5 s (UTC)",
         "At least 40 more faults were lost",
         "New since the baseline",
@@ -159,7 +159,7 @@ def test_faults_without_time_or_address_need_no_pictures() -> None:
     """What is not known is not drawn."""
     page = check(draw_html(summarise([fault(address=None)])))
     assert "svg" not in page.tags
-    assert "1 access without a time" in page.text
+    assert "1 fault without a time" in page.text
 
 
 def test_names_from_input_stay_text() -> None:
@@ -182,7 +182,7 @@ def test_what_has_no_room_is_counted() -> None:
     summary_news = new_since(summary, summarise([fault()], limits=Limits(rows=1)))
     page = check(draw_html(summary, summary_news))
     assert "more than 60 sources" in page.text
-    assert f"{60 - TOP} more; 10 accesses of these and others are not told apart" in page.text
+    assert f"{60 - TOP} more; 10 faults of these and others are not told apart" in page.text
     assert f"{60 - MAX_AREAS} areas with fewer faults not shown" in page.text
     doubtful = new_since(summary, summarise([fault(identifier=1), fault(identifier=2)], limits=Limits(rows=1)))
     assert "some may not be new" in draw_html(summary, doubtful)
@@ -209,3 +209,26 @@ def test_columns_are_sorted_by_their_numbers() -> None:
     assert f'<td class="m" data-v="{0x7D000010 + 1}">0x7d000010</td>' in text
     assert '<td class="m" data-v="0"></td>' in text
     assert '<td class="n" data-v="2">66.7 %</td>' in text
+
+
+@pytest.mark.parametrize(
+    ("pages", "words"),
+    [
+        ((1,), "4 KiB, 1 fault"),
+        ((0, 0xFFF), "16 MiB, 2 faults"),
+        ((0, 0x101), "1.008 MiB, 2 faults"),
+        ((0, 0x1001, 0x2002), "32.01 MiB, 3 faults"),
+    ],
+)
+def test_the_size_of_a_strip_is_rounded(pages: tuple[int, ...], words: str) -> None:
+    """A strip says how much memory it shows in four figures."""
+    assert words in draw_html(summarise([fault(address=page << 12) for page in pages]))
+
+
+def test_a_page_at_the_end_of_a_strip_stays_inside() -> None:
+    """A page that would be narrower than can be seen is drawn two wide, and not beyond the end of its strip."""
+    builder = TopologyBuilder()
+    builder.reserved.append(ReservedRegion("rmrr", 0, 5 << 40, Origin(""), "direct"))
+    text = draw_html(summarise([fault(address=(5 << 40) - 1)], Topology(builder)))
+    assert '<rect class="heat" x="954.0" width="2.0"' in text
+    assert "5 TiB, 1 fault" in text

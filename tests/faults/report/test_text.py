@@ -16,7 +16,7 @@ from .sample import fault, overflow, session
 from .test_summary import FAULTS
 
 SESSION = """\
-20 faulting accesses, 17 records, 4 sources, 2 units
+20 faults, 17 records, 4 sources, 2 units
 1.500000 s (since the start of the machine)
 2026-11-21 01:35:52.891 to 2026-11-21 01:35:57.891, 5 s (UTC)
 
@@ -108,11 +108,11 @@ def test_what_is_left_out_is_counted() -> None:
     """Rows beyond the top are counted below a table; so are accesses that have no row."""
     faults = [fault(identifier=index, name=f"R{index}", device="") for index in range(9)]
     lines = draw_text(summarise(faults, limits=Limits(rows=4)), top=3).splitlines()
-    assert lines[0] == "9 faulting accesses, 9 records, more than 4 sources, 1 unit"
-    assert lines[1] == "9 accesses without a time"
+    assert lines[0] == "9 faults, 9 records, more than 4 sources, 1 unit"
+    assert lines[1] == "9 faults without a time"
     at = lines.index("SOURCES")
     assert lines[at + 2].split() == ["≥", "1", "11.1", "%", "0000:00:01.0", "0x8", "dmar0", "R8", "0x7d000010"]
-    assert lines[at + 5 : at + 7] == ["  … 1 more", "  5 accesses of these and others are not told apart"]
+    assert lines[at + 5 : at + 7] == ["  … 1 more", "  5 faults of these and others are not told apart"]
 
 
 def test_news_stand_at_the_top() -> None:

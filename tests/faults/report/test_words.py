@@ -57,11 +57,7 @@ def test_rates_counts_and_shares() -> None:
     assert [rate_words(rate) for rate in (None, 0.123, 9.94, 1234.5)] == ["at once", "0.12/s", "9.9/s", "1,234/s"]
     assert (count_words(Row(1200, 0)), count_words(Row(1200, 200))) == ("1,200", "≥ 1,000")
     assert (share(1, 3), share(0, 0)) == ("33.3 %", "")
-    assert (some(1, "access", "accesses"), some(2, "access", "accesses"), some(0, "unit")) == (
-        "1 access",
-        "2 accesses",
-        "0 units",
-    )
+    assert [some(number, "unit") for number in (0, 1, 2000)] == ["0 units", "1 unit", "2,000 units"]
     assert [clock_words(clock) for clock in ("utc", "local", "boot", "")] == [
         "UTC",
         "local time",

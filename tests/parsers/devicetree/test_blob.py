@@ -224,6 +224,13 @@ def test_what_holds_no_tree_is_refused(data: bytes, rule: str) -> None:
     assert "bad.dtb" in str(caught.value)
 
 
+def test_a_blob_cut_off_before_its_nodes_is_said_to_be_so() -> None:
+    """Of a file that ends early, how much there is of how much is told, and not its missing nodes alone."""
+    data = small()
+    with pytest.raises(ParseError, match=f"the file is cut off after 74 of {len(data)} bytes"):
+        read_devicetree(data[:74], "cut.dtb")
+
+
 def test_version_16_has_no_size_of_its_structure() -> None:
     """A blob of version 16, whose header has nine words, reads like one of version 17."""
     found = read_devicetree(header(small(), version=16))

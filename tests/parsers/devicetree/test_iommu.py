@@ -121,6 +121,14 @@ def test_id_maps_are_read_as_linux_reads_them(value: Value, entries: list[object
     assert table(value) == (entries, found)
 
 
+def test_a_finding_about_an_entry_names_that_entry_alone() -> None:
+    """An entry without IDs is pointed at by its own bytes, whatever follows it."""
+    found = tree(SMMU, node("pcie", {"iommu-map": (0, 1, 0, 0, 0, 1, 0, 0xFFFF)}))
+    findings: list[Finding] = []
+    id_map(found, at(found, "/pcie"), "iommu", findings)
+    assert [str(one.origin).partition(": ")[2] for one in findings] == ["/pcie iommu-map+0x0 (16 bytes)"]
+
+
 def test_a_mask_may_not_hide_bits_of_a_base() -> None:
     """Entries before one whose base the mask hides hold; from there on the map is not read."""
     entries, found = table((0, 1, 5, 2, 0x100, 1, 6, 2, 0, 1, 7, 2), iommu_map_mask=0xFF)

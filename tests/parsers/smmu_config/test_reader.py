@@ -343,3 +343,50 @@ def test_syntax_alone() -> None:
     """A part of a configuration has no errors by itself though it names what other files define."""
     assert syntax_errors("unit u 1,2 use v 5 reserved 1,1 device mem:1 gone @more use w") == ()
     assert [finding.rule for finding in syntax_errors("device mem:z debug 5")] == ["CONFIG-NUMBER", "CONFIG-VALUE"]
+
+
+def test_units_of_the_board_are_used_by_their_names() -> None:
+    """A name of the form KIND@ADDRESS needs no `unit`; whether there is such a unit is for who knows the board."""
+    text = "device mem:1\nuse smmuv3@9050000 0x20-0x27 use vtd@1#2\nuse a@1\n0x5\nreserved 1,1"
+    found = parse_configuration(text)
+    assert found.findings == ()
+    assert [(use.unit, use.first, use.count) for use in found.devices[0].uses] == [
+        ("smmuv3@9050000", 0x20, 8),
+        ("vtd@1#2", None, 1),
+        ("a@1", 5, 1),
+    ]
+    for name in ("vtd@FED90000", "vtd@", "4@1", "vtd@1#"):
+        (unknown,) = parse_configuration(f"device mem:1 use {name}").findings
+        assert unknown.rule == "CONFIG-UNIT"
+    (wrong,) = parse_configuration("device mem:1 use vtd@1 7-5").findings
+    assert wrong.rule == "CONFIG-RANGE"
+    (order,) = parse_configuration("use vtd@1").findings
+    assert order.rule == "CONFIG-ORDER"
+    (word,) = parse_configuration("device mem:1 use vtd@1\nresevred 1,1").findings
+    assert (word.rule, word.origin.line) == ("CONFIG-OPTION", 2)
+
+
+def test_a_unit_of_that_form_that_is_defined_is_the_one_that_is_meant() -> None:
+    """Before its definition it cannot be used; behind it, it takes what its type takes."""
+    found = parse_configuration("smmu vtd device mem:1 use a@1 7 unit a@1 0x1000 use a@1 device mem:2 use a@1")
+    assert [(one.rule, one.message) for one in found.findings] == [
+        ("CONFIG-UNIT", "the unit is used before it is defined")
+    ]
+    assert [[use.origin.column for use in device.uses] for device in found.devices] == [[49], [70]]
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "known"),
+    [
+        (ARM.replace("unit", "unit z 0x5000,1,2,0,,imx8 unit") + "device mem:1 use gpu 5", False, True),
+        ("device mem:1 use gpu 5", True, True),
+        ("device mem:1 use gpu 5", False, False),
+        ("device mem:1 use gpu 5 smmu armsmmu unit z 0x5000,1,2,0,,imx8", False, False),
+        ("device mem:1 use z 5 smmu armsmmu unit z 0x5000,1,2,0,,imx8", True, False),
+    ],
+)
+def test_units_of_board_modules_are_used_once_one_is_named(text: str, more: bool, known: bool) -> None:
+    """A plain name that nothing here defines may be a module's, from where the module is named on."""
+    found = parse_configuration(text, more_units=more)
+    assert [finding.rule for finding in found.findings] == ([] if known else ["CONFIG-UNIT"])
+    assert [use.first for use in found.devices[-1].uses] == ([5] if known else [])

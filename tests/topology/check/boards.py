@@ -11,7 +11,6 @@ from iommuman.parsers.acpi import Table, parse_table
 from iommuman.parsers.memory_map import MemoryKind, MemoryRange
 from iommuman.parsers.pci import PciFunction, PciTopology
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, Rule
 
 HOST, GRAPHICS, USB, NETWORK, BRIDGE = 0x060000, 0x030000, 0x0C0330, 0x020000, 0x060400
@@ -172,7 +171,7 @@ def board(*tables: Table, functions: Iterable[PciFunction] = (), memory: Iterabl
     """Return the board of these tables, functions and memory."""
     pci = PciTopology(tuple(functions), source="pci.json")
     inputs = Inputs(tables=list(tables), pci=[pci] if pci.functions else [], memory=list(memory))
-    return Board(inputs, assemble(inputs))
+    return Board.of(inputs)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 from iommuman.parsers.acpi import build_table, parse_table
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, acpi
 
 from .boards import Case, assert_complete, board, mcfg, said, table
@@ -19,7 +18,7 @@ RULES = acpi.RULES
 def file(data: bytes) -> Board:
     """Return the board of one file."""
     inputs = Inputs(tables=[parse_table(data, "IORT.bin")], contents={data: "IORT.bin"})
-    return Board(inputs, assemble(inputs))
+    return Board.of(inputs)
 
 
 CASES = (

@@ -157,6 +157,20 @@ def test_devices_with_one_id_and_one_set_are_a_note() -> None:
     assert said("CONFIG-ID-SHARED", found) == [("note", 3, text)]
 
 
+def test_sets_of_devices_with_one_id_are_compared_all_together() -> None:
+    """A device that is named twice has two sets, in whatever order."""
+    entries = [entry(DISK, "disk", 2, 4), entry(DISK, "log", 3), entry(NET, "log", 5, 4)]
+    maps = [way(DISK, 4), way(NET, 4)]
+    found = configured(entries=entries, iommus=[SMMU], devices=BOTH, maps=maps)
+    text = "mem:e6800000 and mem:e6ef0000 have ID 0x4 of smmuv2@51400000"
+    assert [(one, message) for one, _, message in said("CONFIG-ID-SHARED", found)] == [
+        ("warning", text + ", and other sets: 'log' and 'disk log'")
+    ]
+    entries.append(entry(NET, "disk", 6))
+    found = configured(entries=entries, iommus=[SMMU], devices=BOTH, maps=maps)
+    assert [(one, message) for one, _, message in said("CONFIG-ID-SHARED", found)] == [("note", text)]
+
+
 def test_at_two_units_one_id_is_two() -> None:
     """IDs are numbers of a unit."""
     entries = [entry(DISK, "disk"), entry(NET, "net")]

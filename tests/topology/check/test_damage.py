@@ -8,7 +8,6 @@ import pytest
 from iommuman.parsers.acpi import Table, parse_table
 from iommuman.parsers.pci import parse_pci
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, dmar, dmar_quirks, dmar_regions, dmar_scopes, machine, machine_memory
 
 from tests.conftest import BOARDS, HANDMADE
@@ -35,7 +34,7 @@ def check_all(*tables: Table, pci: Path) -> int:
         pci=[parse_pci(pci.read_bytes(), "pci.json")],
         memory=list(ranges((0, 0x70000000, "ram"), (0x70000000, 0x10000000, "reserved"))),
     )
-    board = Board(inputs, assemble(inputs))
+    board = Board.of(inputs)
     return sum(1 for rule in RULES if rule.look for _ in rule.look(rule, board))
 
 

@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 from iommuman.parsers.devicetree import Node, read_devicetree
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, devicetree
 
 from tests.parsers.devicetree.build import Value, blob, node
@@ -24,7 +23,7 @@ V2 = "arm,mmu-500"
 def trees(*children: Node) -> Board:
     """Return the board of a tree of these children of the root."""
     inputs = Inputs(trees=[read_devicetree(blob(*children), "board.dtb")])
-    return Board(inputs, assemble(inputs))
+    return Board.of(inputs)
 
 
 def smmu(compatible: str = "arm,smmu-v3", cells: int | None = 1, /, **more: Value) -> Node:

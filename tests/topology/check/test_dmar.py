@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from iommuman.parsers.sources import read_sources
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, check, dmar_regions, dmar_scopes
 from iommuman.topology.check import dmar as units
 
@@ -20,7 +19,6 @@ from .boards import (
     REST,
     Case,
     andd,
-    assert_complete,
     atsr,
     board,
     dmar,
@@ -29,7 +27,6 @@ from .boards import (
     mcfg,
     rhsa,
     rmrr,
-    said,
     satc,
     scope,
     sidp,
@@ -225,23 +222,6 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
-def test_a_table_that_breaks_a_rule_is_told_where_and_how(case: Case) -> None:
-    """Each finding has the severity, the place and the words that were written by hand, and there are no others."""
-    assert said(RULES, case.rule, case.breaks()) == list(case.says)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
-def test_a_table_that_barely_keeps_a_rule_is_not_told(case: Case) -> None:
-    """One bit, byte or page further, nothing is said."""
-    assert said(RULES, case.rule, case.keeps()) == []
-
-
-def test_every_rule_has_its_cases_and_its_words() -> None:
-    """No rule is without a table that breaks it; titles and remedies are clauses, the rest sentences with a source."""
-    assert_complete(RULES, CASES, "VT-d specification 4.1 §8")
-
-
 def test_a_board_without_the_table_breaks_no_rule() -> None:
     """A board without a DMAR, or with one too short to have a body, breaks no rule of it."""
     for empty in (board(), board(table("DMAR", b"\x26"))):
@@ -256,7 +236,7 @@ def serious(path: str) -> list[tuple[str, str]]:
     """Return rule and severity of what these rules find in a folder, without notes."""
     inputs = read_sources([path])
     names = {rule.id for rule in EVERY}
-    found = check(Board(inputs, assemble(inputs)), names.__contains__)
+    found = check(Board.of(inputs), names.__contains__)
     return [(one.rule, one.severity) for one in found if one.severity != "note"]
 
 

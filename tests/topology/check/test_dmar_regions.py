@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from iommuman.topology.check import Board
-from iommuman.topology.check.dmar_regions import RULES
 
 from .boards import (
     ENDPOINT,
@@ -15,12 +13,10 @@ from .boards import (
     REST,
     USB,
     Case,
-    assert_complete,
     board,
     dmar,
     function,
     rmrr,
-    said,
     scope,
 )
 
@@ -116,20 +112,3 @@ CASES = (
         lambda: board(dmar(REST, rmrr(0x1000, 0x1FFF, NET)), functions=[function("00:02.0", USB)]),
     ),
 )
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
-def test_a_table_that_breaks_a_rule_is_told_where_and_how(case: Case) -> None:
-    """Each finding has the severity, the place and the words that were written by hand, and there are no others."""
-    assert said(RULES, case.rule, case.breaks()) == list(case.says)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
-def test_a_table_that_barely_keeps_a_rule_is_not_told(case: Case) -> None:
-    """One bit, byte or page further, nothing is said."""
-    assert said(RULES, case.rule, case.keeps()) == []
-
-
-def test_every_rule_has_its_cases_and_its_words() -> None:
-    """No rule is without a table that breaks it; titles and remedies are clauses, the rest sentences with a source."""
-    assert_complete(RULES, CASES, "VT-d specification 4.1 §8")

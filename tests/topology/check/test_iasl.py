@@ -31,7 +31,7 @@ def breaking(folder: Path) -> Iterator[tuple[str, bytes]]:
         for case in module.CASES:
             yield case.rule, build_table(case.breaks().inputs.tables[0])
     for number, (rule, (tell, _)) in enumerate(test_reading.CASES.items()):
-        if rule.partition("-")[0] in ("ACPI", "DMAR", "IORT", "MCFG"):
+        if rule.partition("-")[0] in ("ACPI", "DMAR", "HPET", "IORT", "MADT", "MCFG", "SRAT"):
             place = folder / str(number)
             place.mkdir()
             tell(place)

@@ -6,11 +6,12 @@ import struct
 from pathlib import Path
 
 import pytest
-from iommuman.parsers.sources import read_sources
-from iommuman.topology import assemble
+from iommuman.parsers.devicetree import read_devicetree
+from iommuman.parsers.sources import Inputs, read_sources
 from iommuman.topology.check import Board, check, machine, machine_memory, machine_names
 
 from tests.conftest import BOARDS
+from tests.parsers.devicetree import build
 
 from .boards import (
     ALL,
@@ -183,13 +184,15 @@ CASES = (
         (("warning", None, "there are two DMAR tables; the other is DMAR.bin"),),
         lambda: board(dmar(REST), table("SSDT", b""), table("SSDT", b"\0")),
     ),
-    Case(
-        "MACHINE-OEM",
-        lambda: board(dmar(REST), table("FACP", b"", b"OTHER "), table("SSDT", b"", b"THIRD")),
-        (("note", None, "the OEM IDs of the tables differ: 'HANDMD' in DMAR; 'OTHER' in FACP"),),
-        lambda: board(dmar(REST), madt(), table("FACP", b"", b"HANDMD"), table("SSDT", b"", b"THIRD\0")),
-    ),
 )
+
+
+def test_two_device_trees_are_told() -> None:
+    """Trees of two boards make one topology, so it is said that there are two; one alone is nothing to speak of."""
+    trees = [read_devicetree(build.blob(build.node("usb")), name) for name in ("one.dtb", "two.dtb")]
+    for count, says in ((1, []), (2, [("warning", None, "there are two device trees; the other is one.dtb")])):
+        inputs = Inputs(trees=trees[:count])
+        assert said(RULES, "MACHINE-TWICE", Board.of(inputs)) == says
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.rule)
@@ -215,5 +218,5 @@ def test_the_tables_of_captured_boards_agree(name: str, tmp_path: Path, monkeypa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     inputs = read_sources([str(BOARDS / name)])
     rules = {rule.id for rule in (*machine.RULES, *machine_memory.RULES, *machine_names.RULES)}
-    found = check(Board(inputs, assemble(inputs)), rules.__contains__)
+    found = check(Board.of(inputs), rules.__contains__)
     assert [str(one) for one in found if one.severity != "note"] == []

@@ -8,7 +8,6 @@ import pytest
 from iommuman.parsers.devicetree import DeviceTree
 from iommuman.parsers.memory_map import MemoryRange
 from iommuman.parsers.sources import Inputs, read_sources
-from iommuman.topology import assemble
 from iommuman.topology.check import Board
 from iommuman.topology.check.machine_memory import RULES, memory_map
 
@@ -112,7 +111,7 @@ def test_the_memory_map_is_that_of_kernels_and_trees() -> None:
     tree: DeviceTree = read_sources([str(HANDMADE / "dt-reserved")]).trees[0]
     (shown,) = ranges((0x1000, 0x1000, "ram"))
     inputs = Inputs(trees=[tree], memory=[shown])
-    found = memory_map(Board(inputs, assemble(inputs)))
+    found = memory_map(Board.of(inputs))
     assert found[0] is shown
     assert len(found) > 1
     assert {type(one) for one in found} == {MemoryRange}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from iommuman.base import Finding, Origin
 from iommuman.parsers.acpi import parse_table
 from iommuman.parsers.acpi.namespace import AcpiDevice, Namespace
-from iommuman.topology.check import Board, machine_names
-from iommuman.topology.check.machine_names import RULES
+from iommuman.topology.check import Board, check, rule_of
+from iommuman.topology.check.machine_names import RULES, UNREAD
 
 from tests.conftest import BOARDS
 
-from .boards import REST, Case, andd, assert_complete, board, dmar, iort, named_component, said, table
+from .boards import REST, Case, andd, assert_complete, board, dmar, iort, madt, named_component, said, table
 
 DSDT = table("DSDT", b"")
 
@@ -28,9 +29,15 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that makes the namespace of every board one of these devices."""
 
     def these(*devices: AcpiDevice, findings: tuple[Finding, ...] = ()) -> None:
-        monkeypatch.setattr(machine_names, "namespace", lambda _: Namespace(devices, findings))
+        monkeypatch.setattr("iommuman.topology.check.board.namespace", lambda _: Namespace(devices, findings))
 
     return these
+
+
+def unread(found: Board) -> list[tuple[str, str, str]]:
+    """Return what is said of why the namespace is not known: rule, severity and message."""
+    wanted = {rule.id for rule in UNREAD}
+    return [(one.rule, one.severity, one.message) for one in check(found, wanted.__contains__)]
 
 
 def objects(found: Board) -> list[tuple[str, int | None, str]]:
@@ -46,7 +53,8 @@ def test_a_name_that_no_table_declares_is_told(declare: Callable[..., None]) -> 
         ("warning", 72, "no table declares '\\\\_SB.PC00.I2C1'"),
         ("warning", 48, "no table declares '\\\\_SB.USB0'"),
     ]
-    rule = RULES[0]
+    rule = rule_of("MACHINE-OBJECT")
+    assert rule is not None
     assert rule.look is not None
     assert [one.expected for one in rule.look(rule, found)] == ["\\_SB.PC00.I2C0", ""]
 
@@ -65,22 +73,37 @@ def test_without_a_namespace_nothing_follows(declare: Callable[..., None]) -> No
     assert objects(board(dmar(REST), DSDT)) == []
 
 
-def test_that_the_namespace_was_not_looked_at_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without iasl, a note says so in place of an answer; hardware IDs are passed by."""
-    reason = Finding(
-        "NAMESPACE-IASL", "note", Origin("DSDT.bin"), "the ACPI namespace cannot be read without iasl", advice="x"
-    )
-    monkeypatch.setattr(machine_names, "namespace", lambda _: reason)
+def test_that_the_namespace_was_not_looked_at_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without iasl, a note says so in place of an answer, once; names and hardware IDs are passed by."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
     found = board(dmar(REST, andd(1, "\\A")), DSDT)
-    text = f"whether ACPI object names are in the namespace was not looked at: {reason.message}"
-    assert objects(found) == [("note", None, text)]
-    assert said(RULES, "MACHINE-HID", found) == []
+    assert unread(found) == [("NAMESPACE-IASL", "note", "the ACPI namespace cannot be read without iasl")]
+    assert objects(found) == said(RULES, "MACHINE-HID", found) == []
+
+
+def test_a_machine_without_a_dsdt_is_told_so_when_names_are_to_be_looked_at() -> None:
+    """That there is a MADT shows that the tables of a machine are there; a table alone is no machine."""
+    text = "no table declares the devices of the ACPI namespace"
+    assert unread(board(dmar(REST, andd(1, "\\A")), madt())) == [("NAMESPACE-TABLES", "note", text)]
+    assert unread(board(dmar(REST, andd(1, "\\A")))) == []
+    assert unread(board(dmar(REST), madt())) == []
+
+
+def test_too_much_aml_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there is counted, with the limit beside it."""
+    monkeypatch.setattr("iommuman.parsers.acpi.namespace.MAX_TABLES", 1)
+    found = board(DSDT, table("SSDT", b""))
+    assert unread(found) == [("NAMESPACE-SIZE", "warning", "there is too much AML to read")]
+    assert "NAMESPACE-SIZE" not in [rule for rule, *_ in unread(board(table("SSDT", b"")))]
 
 
 def test_in_a_namespace_with_gaps_a_missing_name_is_a_note(declare: Callable[..., None]) -> None:
     """A table that iasl cannot disassemble may declare it."""
     declare(findings=(Finding("NAMESPACE-TABLE", "warning", Origin("SSDT.bin"), "x"),))
-    assert objects(board(dmar(REST, andd(1, "\\A")), DSDT)) == [("note", 72, "no table declares '\\\\A'")]
+    found = board(dmar(REST, andd(1, "\\A")), DSDT)
+    assert objects(found) == [("note", 72, "no table declares '\\\\A'")]
+    assert unread(found) == [("NAMESPACE-TABLE", "warning", "x")]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +120,8 @@ def test_in_a_namespace_with_gaps_a_missing_name_is_a_note(declare: Callable[...
 def test_a_misspelt_hardware_id_is_told(value: str, expected: str, declare: Callable[..., None]) -> None:
     """An ID of neither form, with the well-known one that is nearest."""
     declare(device("\\_SB.DEV", value))
-    rule = RULES[1]
+    rule = rule_of("MACHINE-HID")
+    assert rule is not None
     assert rule.look is not None
     (one,) = rule.look(rule, board(DSDT))
     assert (one.message, one.found, one.expected) == ("_HID of \\_SB.DEV is no PNP or ACPI ID", repr(value), expected)

@@ -10,7 +10,6 @@ from iommuman.base import IommumanError
 from iommuman.parsers.acpi import build_table, parse_table
 from iommuman.parsers.devicetree import read_devicetree
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import Board, check
 from iommuman.topology.draw.check import draw_check, draw_check_json
 from iommuman.topology.draw.sarif import draw_sarif
@@ -31,7 +30,7 @@ TREES = sorted([*HANDMADE.glob("dt-*/board.dtb"), *BOARDS.glob("virt-smmuv3-dt/b
 
 def answered(inputs: Inputs) -> int:
     """Return how many findings there are, all of which can be shown in all forms."""
-    board = Board(inputs, assemble(inputs))
+    board = Board.of(inputs)
     found = check(board)
     assert draw_check(board, found)
     assert json.loads(draw_check_json(board, found))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from iommuman.base import IommumanError, Origin
+from iommuman.cli.config import _replace
 from iommuman.parsers import board_module, memory_map, sources
 from iommuman.parsers.acpi import Table, build_table, parse_table
 from iommuman.parsers.devicetree import Node, read_devicetree
 from iommuman.parsers.pci import sysfs
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, NamedSpec, Use, files
 from iommuman.parsers.sources import Inputs
-from iommuman.topology import assemble
 from iommuman.topology.check import (
     RULES,
     Board,
@@ -27,11 +25,11 @@ from iommuman.topology.check import (
     reading_devicetree,
     reading_dmar,
     reading_iort,
+    reading_machine,
     reading_memory,
 )
 from iommuman.topology.load import load_inputs
 
-from tests.conftest import ROOT as REPOSITORY
 from tests.parsers.acpi.test_acpidump import write_new
 from tests.parsers.devicetree.build import blob, node
 from tests.parsers.devicetree.test_blob import PROP, ROOT, header, small, structure
@@ -40,6 +38,7 @@ from tests.parsers.pci.test_sysfs import space, tree
 
 from . import iorts
 from .boards import ALL, ENDPOINT, HIERARCHY, NAMED, andd, dmar, drhd, rhsa, rmrr, scope, sidp
+from .boards import table as other
 from .iorts import DEVICE, ITS, RMR, SMMU, SMMU2, SOUND, changed, sound
 from .test_devicetree import V2, host, master, smmu
 from .test_mcfg import G, windows
@@ -51,6 +50,7 @@ READING = (
     *reading.RULES,
     *reading_dmar.RULES,
     *reading_iort.RULES,
+    *reading_machine.RULES,
     *reading_memory.RULES,
     *reading_devicetree.RULES,
     *reading_config.RULES,
@@ -63,7 +63,7 @@ def told(*paths: Path, config: Sequence[Path] = (), module: str = "", keep: bool
         inputs = load_inputs([str(path) for path in paths], [str(path) for path in config], board_module=module)
     except IommumanError as error:
         return {error.finding.rule}
-    return {finding.rule for finding in check(Board(inputs, assemble(inputs, keep=keep)))}
+    return {finding.rule for finding in check(Board.of(inputs, keep=keep))}
 
 
 def file(*contents: bytes) -> Tell:
@@ -86,6 +86,11 @@ def table(made: Table, *others: bytes) -> Tell:
 def iort(*places: tuple[int, int, int]) -> Tell:
     """Return what is told of the sound IORT with these numbers written over it."""
     return table(sound(*places))
+
+
+def entries(signature: str, fixed: int, more: bytes) -> Tell:
+    """Return what is told of a table whose fixed part is zero, with these bytes after it, beside a sound table."""
+    return file(build_table(other(signature, bytes(fixed) + more)), build_table(SOUND))
 
 
 def dt(*children: Node) -> Tell:
@@ -204,6 +209,12 @@ def module(text: str | bytes, name: str = "") -> Tell:
     return tell
 
 
+def user_file(folder: Path) -> Path:
+    """Return the folder, with an empty configuration in it."""
+    (folder / "user.smmu").touch()
+    return folder
+
+
 class EntryPoint:
     """An entry point of a package that gives a number for a configuration."""
 
@@ -226,7 +237,7 @@ def used(*ids: int) -> Tell:
 
     def tell(_: Path) -> set[str]:
         inputs = Inputs(tables=[SOUND], configurations=[Configuration("made", devices=(entry,))])
-        return {finding.rule for finding in check(Board(inputs, assemble(inputs)))}
+        return {finding.rule for finding in check(Board.of(inputs))}
 
     return tell
 
@@ -398,6 +409,11 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         dt(smmu(), master("usb@0", 1, 7)),
     ),
     "DT-IOMMU-ADDRESSES": (reserved(7), reserved(5)),
+    "MADT-ENTRY-LENGTH": (entries("APIC", 8, b"\x01\x01"), entries("APIC", 8, b"\xff\x02")),
+    "MADT-ENTRY-END": (entries("APIC", 8, b"\xff\x03"), entries("APIC", 8, b"\xff\x02")),
+    "HPET-LENGTH": (entries("HPET", 20, b"\0"), entries("HPET", 20, b"")),
+    "SRAT-ENTRY-LENGTH": (entries("SRAT", 12, b"\x01\x01"), entries("SRAT", 12, b"\xff\x02")),
+    "SRAT-ENTRY-END": (entries("SRAT", 12, b"\xff\x03"), entries("SRAT", 12, b"\xff\x02")),
     "MEMORY-RANGE": (memory(IOMEM.replace(b"2000-", b"4000-")), memory(IOMEM)),
     "MEMORY-MANY": (
         limited(memory_map, "MAX_RANGES", memory(IOMEM), 1),
@@ -409,6 +425,10 @@ CASES: dict[str, tuple[Tell, Tell]] = {
     "CONFIG-LARGE": (
         limited(files, "MAX_FILE", config(UNIT), len(UNIT) - 1),
         limited(files, "MAX_FILE", config(UNIT), len(UNIT)),
+    ),
+    "CONFIG-WRITE": (
+        lambda folder: refused(lambda: _replace(str(folder / "absent"), ""))(folder),
+        lambda folder: refused(lambda: _replace(str(folder / "user.smmu"), ""))(user_file(folder)),
     ),
     "CONFIG-MORE": (config("smmu x\n" * 1001), config("smmu x\n" * 1000)),
     "CONFIG-INCLUDE": (config("@absent"), config("# @absent\n" + UNIT)),
@@ -436,6 +456,10 @@ CASES: dict[str, tuple[Tell, Tell]] = {
     "CONFIG-NOT-PCI": (
         config("smmu vtd unit v 0x1000 device mem:5000 use v", dmar(drhd(0x1000, flags=ALL))),
         config("smmu vtd unit v 0x1000 device pci:0:2.0 use v", dmar(drhd(0x1000, flags=ALL))),
+    ),
+    "CONFIG-RANGE-USE": (
+        config(UNIT + "device pci:0:0.0-0:0.7 use s 0-6"),
+        config(UNIT + "device pci:0:0.0-0:0.7 use s 0-7"),
     ),
     "CONFIG-REQUIRE": (
         config("smmu vtd require unit v 0x1000", SOUND),
@@ -476,44 +500,3 @@ def test_every_rule_of_the_readers_has_its_cases_and_is_looked_at_by_them() -> N
     assert set(CASES) == {rule.id for rule in READING}
     assert all(rule.look is None for rule in READING)
     assert {rule.id for rule in RULES if rule.look is None} == set(CASES)
-
-
-IDENTIFIER = re.compile(r"[A-Z][A-Z0-9]*(-[A-Z0-9]+)+")
-NO_RULES = re.compile("TOPOLOGY-NAME|UTF-8|LATIN-1|HPET-.*|NAMESPACE-.*")
-"""A question to a topology that it cannot answer is wrong usage, and no fault of a source. What is wrong with tables
-that others are held against is not said by `check`: rules about them say that they cannot look."""
-
-
-def emitted() -> Iterator[tuple[str, str | None]]:
-    """Yield what the readers give as the rule of a finding, and the severity if it stands beside it."""
-    for folder in ("base", "parsers", "topology"):
-        for path in (REPOSITORY / folder).rglob("*.py"):
-            if "check" in path.relative_to(REPOSITORY).parts:
-                continue
-            module_tree = ast.parse(path.read_text())
-            for name in (one.value for one in module_tree.body if isinstance(one, ast.Assign)):
-                if isinstance(name, ast.Constant) and isinstance(name.value, str) and IDENTIFIER.fullmatch(name.value):
-                    yield name.value, None
-            for call in (one for one in ast.walk(module_tree) if isinstance(one, ast.Call)):
-                words = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-                severity = next((word for word in words if word in ("error", "warning", "note")), None)
-                yield from (
-                    (word, severity) for word in words if IDENTIFIER.fullmatch(word) and not NO_RULES.fullmatch(word)
-                )
-
-
-def test_every_rule_that_a_reader_names_has_its_words() -> None:
-    """Each identifier that a reader gives a finding is a rule, and each rule without a function of its own is given."""
-    found = {rule for rule, _ in emitted()}
-    assert found | {"CHECK-MORE"} == {rule.id for rule in RULES if rule.look is None}
-
-
-def test_the_severity_of_a_rule_is_one_that_its_findings_have() -> None:
-    """Where a reader says how grave a finding is, the rule says so too; of several, the gravest."""
-    order = ("note", "warning", "error")
-    gravest: dict[str, str] = {}
-    for name, severity in emitted():
-        if severity is not None:
-            gravest[name] = max(gravest.get(name, "note"), severity, key=order.index)
-    words = {rule.id: rule.severity for rule in RULES}
-    assert {name: severity for name, severity in gravest.items() if words[name] != severity} == {}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from iommuman.base import Finding
 from iommuman.parsers.sources import read_sources
-from iommuman.topology import assemble
 from iommuman.topology.check import RULES, Board, check, rule_of
 
 from tests.conftest import BOARDS, HANDMADE
@@ -19,7 +18,7 @@ from .iorts import ROOT, SMMU, SOUND, changed, component, iort, sound
 def findings(folder: Path) -> tuple[Finding, ...]:
     """Return what is said of a folder."""
     inputs = read_sources([str(folder)])
-    return check(Board(inputs, assemble(inputs)))
+    return check(Board.of(inputs))
 
 
 def test_rules_have_one_name_each_and_words_that_fit_together() -> None:

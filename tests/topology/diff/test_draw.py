@@ -86,7 +86,7 @@ def test_unified() -> None:
         "+ requester ID 0x0009 → no IOMMU\n"
         "  = requester ID 0x0008: behind another IOMMU now; known devices: 0000:00:01.0\n"
         "  = opens: requester ID 0x0009: no IOMMU in use any more; known devices: 0000:00:01.1\n"
-        "4 things differ; 2 opens\n"
+        "4 things differ; 2 open\n"
     )
 
 

@@ -10,10 +10,8 @@ from iommuman.base import Origin
 from iommuman.topology.diff.values import (
     Access,
     Many,
-    Segment,
     Spread,
     Value,
-    Way,
     Ways,
     count,
     difference,
@@ -22,6 +20,7 @@ from iommuman.topology.diff.values import (
     spread,
     without,
 )
+from iommuman.topology.spaces import Segment, Way
 
 from tests.topology.diff.boards import HERE, THERE
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from iommuman.base import Origin
+from iommuman.parsers.pci import parse_pci
 from iommuman.parsers.smmu_config import Configuration, parse_configuration
 from iommuman.topology import Device, IdMap, Iommu, PciRoot, Topology, routes
 from iommuman.topology.builder import TopologyBuilder
+from iommuman.topology.diff.values import Ways
+from iommuman.topology.from_pci import add_pci
 from iommuman.topology.merge import merge
-from iommuman.topology.segment import intervals
+from iommuman.topology.spaces import segment_ways
 
 HERE = Origin("board")
 
@@ -55,11 +59,7 @@ def meaning(topology: Topology) -> tuple[Any, ...]:
         for unit in topology.iommus.values()
     }
     segments = {root.segment for root in topology.roots.values()} - {None}
-    ranges = {
-        segment: [(one.first, one.last, one.iommu, one.stream, one.step, one.unsure) for one in found]
-        for segment in segments
-        if (found := intervals(topology, segment or 0)) is not None
-    }
+    ranges = {segment: Ways(segment_ways(topology, segment or 0)[0]) for segment in segments}
     reserved = {
         (one.start, one.length, one.meaning, name) for one in topology.reserved for name in (*one.devices, *one.streams)
     }
@@ -81,6 +81,18 @@ def vtd_board() -> TopologyBuilder:
     builder.maps.append(IdMap(root, "vtd@fed91000", 0, 0x10000, 0, HERE, "INCLUDE_PCI_ALL", fallback=True))
     for rid in (0x10, 0xA0):
         builder.device(Device(f"0000:00:{rid >> 3:02x}.0", "pci", HERE, 0, rid))
+    return builder
+
+
+def listed_board(functions: list[dict[str, Any]], *maps: tuple[int, int]) -> TopologyBuilder:
+    """Return a board with a PCI topology and two VT-d units, each with maps of (register base, requester ID)."""
+    builder = TopologyBuilder()
+    document = {"format": "iommuman-pci", "version": 1, "functions": functions, "root_buses": []}
+    add_pci(builder, parse_pci(json.dumps(document).encode(), "pci.json"))
+    root = builder.add_root(0, HERE)
+    for base in (0x1000, 0x2000):
+        builder.iommus.append(Iommu(builder.unique(f"vtd@{base:x}"), "vtd", HERE, base))
+    builder.maps += [IdMap(root, f"vtd@{base:x}", rid, 1, rid, HERE, "device scope") for base, rid in maps]
     return builder
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from iommuman.base import Origin
-from iommuman.parsers.pci import PciFunction, PciTopology, parse_pci
+from iommuman.parsers.pci import PciFunction, PciTopology
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, MmioSpec, NamedSpec, PciSpec, Use
 from iommuman.topology import Device, IdMap, Iommu, MsiController, PciRoot, Topology, load_topology, routes
 from iommuman.topology.builder import TopologyBuilder
-from iommuman.topology.from_pci import add_pci
 
 from tests.conftest import BOARDS, HANDMADE
 
-from .boards import HERE, found_ids, merged, said, smmu_board, vtd_board
+from .boards import HERE, configuration, found_ids, listed_board, merged, said, smmu_board, vtd_board
 
 IGD = "smmu vtd\nunit igd 0xfed90000\nunit rest 0xfed91000\n"
 
@@ -59,19 +61,12 @@ def test_uses_of_one_device_add_up() -> None:
 
 def bridged() -> TopologyBuilder:
     """Return a board with a function behind a conventional bridge."""
-    builder = TopologyBuilder()
-    functions = [
+    functions: list[dict[str, Any]] = [
         {"address": "0000:00:06.0", "header_type": 1, "bridge": {"secondary": 2, "subordinate": 2}},
         {"address": "0000:02:01.0"},
     ]
-    import json
-
-    document = {"format": "iommuman-pci", "version": 1, "functions": functions, "root_buses": []}
-    add_pci(builder, parse_pci(json.dumps(document).encode(), "pci.json"))
-    root = builder.add_root(0, HERE)
-    for base in (0x1000, 0x2000):
-        builder.iommus.append(Iommu(builder.unique(f"vtd@{base:x}"), "vtd", HERE, base))
-    builder.maps.append(IdMap(root, "vtd@1000", 0x30, 1, 0x30, HERE, "device scope"))
+    builder = listed_board(functions, (0x1000, 0x30))
+    root = builder.roots[0].name
     builder.maps.append(IdMap(root, "vtd@2000", 0, 0x10000, 0, HERE, "INCLUDE_PCI_ALL", fallback=True))
     return builder
 
@@ -278,3 +273,58 @@ def test_many_names_that_are_not_there_take_no_time_to_compare() -> None:
     sentences = [one for _, _, one in said(merged(smmu_board, text))]
     assert sentences[0].endswith("; did you mean acpi:\\_SB.DEV?")
     assert sentences[24].endswith("; it is added")
+
+
+def test_a_use_that_cannot_be_is_told_also_of_a_function_that_no_source_lists() -> None:
+    """A unit that needs an ID and gets none, and one that takes none and gets what the board has anyway."""
+    text = "smmu smmuv3 unit s 0x2b400000\n"
+    use = (Use("s", HERE),)
+    found = merged(
+        smmu_board, replace(configuration(text), devices=(DeviceEntry(PciSpec(0, 0x28, 0x28), HERE, "", use),))
+    )
+    assert said(found) == [
+        (
+            "CONFIG-USE-ID",
+            "error",
+            "board: s needs the ID under which it knows the device; write the ID; it is left out",
+        )
+    ]
+    use = (Use("v", HERE, 0x28),)
+    config = replace(
+        configuration("smmu vtd unit v 0xfed91000"), devices=(DeviceEntry(PciSpec(0, 0x28, 0x28), HERE, "", use),)
+    )
+    assert [(rule, severity) for rule, severity, _ in said(merged(vtd_board, config))] == [("CONFIG-USE-ID", "error")]
+
+
+def test_a_unit_of_the_board_is_used_by_its_name() -> None:
+    """No `unit` is needed; a name that no unit has is told with those that look like it; so is an ID that cannot be."""
+    found = merged(vtd_board, "device pci:0:20.0 use vtd@fed90000")
+    assert found_ids(found, "0000:00:14.0") == [("vtd@fed90000", 0xA0)]
+    assert said(found)[0][0] == "CONFIG-CONFLICT"
+    found = merged(vtd_board, "device pci:0:20.0 use vtd@fed90001")
+    text = "user.smmu:1:19: no unit is called 'vtd@fed90001'; did you mean vtd@fed91000 or vtd@fed90000?"
+    assert said(found) == [("CONFIG-UNIT", "error", text)]
+    assert [rule for rule, *_ in said(merged(vtd_board, "device pci:0:20.0 use vtd@fed90000 5"))] == ["CONFIG-USE-ID"]
+    assert [rule for rule, *_ in said(merged(smmu_board, "device pci:0:3.0 use smmuv3@2b400000"))] == ["CONFIG-USE-ID"]
+
+
+def test_an_id_that_the_unit_does_not_know_is_an_error() -> None:
+    """The reader cannot tell what a unit of the board takes; an SMMUv2 has IDs of 16 bits."""
+
+    def board() -> TopologyBuilder:
+        builder = smmu_board()
+        builder.iommus.append(Iommu(builder.unique("smmuv2@1000"), "smmuv2", HERE, 0x1000))
+        builder.iommus.append(Iommu(builder.unique("virtio-iommu@2000"), "virtio-iommu", HERE, 0x2000))
+        return builder
+
+    text = "user.smmu:1:16: the IDs of smmuv2@1000 end at 0xffff; write one of them; it is left out"
+    assert said(merged(board, "device mem:0x5 use smmuv2@1000 0xffff-0x10000")) == [("CONFIG-USE-ID", "error", text)]
+    assert said(merged(board, "device mem:0x5 use smmuv2@1000 0xffff")) == []
+    assert said(merged(board, "device mem:0x5 use virtio-iommu@2000 0xffffffff")) == []
+
+
+def test_a_new_unit_has_the_segment_of_those_that_use_it_by_its_place() -> None:
+    """A unit that a configuration defines may be used by the name that it has in the topology."""
+    found = merged(TopologyBuilder, "smmu vtd unit v 0x1000 device pci:3:0:1.0 use vtd@1000")
+    assert found.iommus["vtd@1000"].segment == 3
+    assert found_ids(found, "0003:00:01.0") == [("vtd@1000", 8)]

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
-from iommuman.parsers.pci import parse_pci
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, PciSpec, Use
 from iommuman.topology import Device, IdMap, Iommu, PciRoot, Topology, route_rid
 from iommuman.topology.builder import TopologyBuilder
 from iommuman.topology.draw.tree import draw_tree
-from iommuman.topology.from_pci import add_pci
 
-from .boards import HERE, found_ids, merged, said, smmu_board, vtd_board
+from .boards import HERE, found_ids, listed_board, merged, said, smmu_board, vtd_board
 from .test_devices import IGD, bridged
 
 
 def virtual() -> TopologyBuilder:
     """Return a board with a virtual function that has a unit only by its physical function's ID."""
-    builder = TopologyBuilder()
     functions = [{"address": "0000:01:00.0"}, {"address": "0000:01:10.0", "physfn": "0000:01:00.0"}]
-    document = {"format": "iommuman-pci", "version": 1, "functions": functions, "root_buses": []}
-    add_pci(builder, parse_pci(json.dumps(document).encode(), "pci.json"))
-    root = builder.add_root(0, HERE)
-    for base in (0x1000, 0x2000):
-        builder.iommus.append(Iommu(builder.unique(f"vtd@{base:x}"), "vtd", HERE, base))
-    builder.maps.append(IdMap(root, "vtd@1000", 0x100, 1, 0x100, HERE, "device scope"))
-    return builder
+    return listed_board(functions, (0x1000, 0x100))
 
 
 ALL = "device pci:0:0.0-255:31.7 use {}\n"
@@ -103,10 +92,10 @@ def test_numbers_of_ids_and_functions_that_differ_are_an_error() -> None:
     text = "smmu smmuv3\nunit s 0x2b400000\ndevice pci:0:0.0-0:31.7 use s 1-3"
     found = merged(smmu_board, text)
     assert found.maps == Topology(smmu_board()).maps
-    assert [(rule, severity) for rule, severity, _ in said(found)] == [("CONFIG-RANGE", "error")]
+    assert [(rule, severity) for rule, severity, _ in said(found)] == [("CONFIG-RANGE-USE", "error")]
     two = merged(vtd_board, IGD + "device pci:3:0.0-3:31.7 use rest use igd")
     assert unit_of(two, 0x300)[0] == "vtd@fed90000"
-    assert (two.findings[0].rule, two.findings[0].severity) == ("CONFIG-RANGE", "warning")
+    assert (two.findings[0].rule, two.findings[0].severity) == ("CONFIG-RANGE-USE", "warning")
 
 
 def test_a_range_without_a_use_that_can_be_changes_nothing() -> None:

@@ -141,6 +141,21 @@ def test_grants_name_their_devices() -> None:
     assert str(found.grants[1].origin) == "user.smmu:1:27"
 
 
+def test_sets_of_one_device_add_up() -> None:
+    """A device that is named again with another set has both, also as one of a range; and twice the same is once."""
+    text = "allow a 0x80000000,4K allow b 0x90000000,4K allow c 0xa0000000,4K\n"
+    devices = "device pci:0:2.0 a device pci:0:2.0 b device pci:0:2.0 a device pci:0:2.0 device pci:0:0.0-0:31.7 c"
+    found = merged(vtd_board, text + devices)
+    assert [(one.name, one.devices) for one in found.grants] == [
+        ("a", ("0000:00:02.0",)),
+        ("b", ("0000:00:02.0",)),
+        ("c", ("0000:00:02.0", "0000:00:14.0")),
+    ]
+    wide = "device pci:0:0.0-0:31.7 a device pci:0:0.0-0:31.7 b"
+    both = ("0000:00:02.0", "0000:00:14.0")
+    assert [one.devices for one in merged(vtd_board, text + wide).grants] == [both, both, ()]
+
+
 def test_a_set_that_nobody_declares_is_an_error() -> None:
     """A set that no configuration declares is said; one that an earlier configuration declares is not granted twice."""
     entry = DeviceEntry(PciSpec(0, 0x10, 0x10), HERE, allow="bug")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import pytest
@@ -18,16 +18,20 @@ from iommuman.topology import (
     route_rid,
     route_root_rid,
 )
-from iommuman.topology.diff.spaces import ALL_RIDS, painted, root_ways, segment_ways
-from iommuman.topology.diff.values import Way, Ways
+from iommuman.topology.diff.values import Ways
 from iommuman.topology.resolve import match
+from iommuman.topology.spaces import ALL_RIDS, Segment, Way, painted, root_ways, segment_ways, within
 
 from tests.topology.diff.boards import HERE, board, fixture_topologies, function, root, takes, unit
 
 
-def agrees(ways: tuple[Ways, Ways | None], resolve: Callable[[int], Route], numbers: Iterable[int]) -> bool:
+def agrees(
+    found: tuple[Sequence[Segment], Sequence[Segment]], resolve: Callable[[int], Route], numbers: Iterable[int]
+) -> bool:
     """Tell whether ways say of each number what resolving it says."""
-    dma, interrupts = ways
+    assert [one.first for one in found[0]] == [0, *(one.end for one in found[0][:-1])]
+    assert found[0][-1].last == ALL_RIDS - 1
+    dma, interrupts = map(Ways, found)
     for number in numbers:
         route = resolve(number)
         way = dma.at(number)
@@ -35,7 +39,7 @@ def agrees(ways: tuple[Ways, Ways | None], resolve: Callable[[int], Route], numb
         assert (way.verdict, way.target, way.at(number), way.ignored) == (
             (route.verdict, route.iommu, route.stream, route.ignored_bits)
         ), hex(number)
-        message = interrupts.at(number) if interrupts is not None else None
+        message = interrupts.at(number)
         assert bool(route.msi_hops) == (message is not None), hex(number)
         if message is not None:
             last = route.msi_hops[-1]
@@ -160,7 +164,7 @@ def test_ids_beyond_32_bits_are_looked_at_without_the_rest() -> None:
         ]
     )
     check(topology, range(0x100))
-    assert segment_ways(topology, 0)[0].at(0x10) == Way("controlled", "vtd@1000", 0x4F0)
+    assert Ways(segment_ways(topology, 0)[0]).at(0x10) == Way("controlled", "vtd@1000", 0x4F0)
 
 
 @pytest.mark.parametrize("masks", [(0xFFF8, 0xFFFFFFFF), (0xFFFFFFFF, 0x3C), (0xF0, 0x3C)])
@@ -197,8 +201,7 @@ def test_functions_of_no_root_have_their_own_interrupts() -> None:
     )
     check(topology, range(0x200))
     interrupts = segment_ways(topology, 0)[1]
-    assert interrupts is not None
-    assert [(one.first, one.length, one.way.at(one.first)) for one in interrupts.segments] == [(0x18, 1, 0x58)]
+    assert [(one.first, one.length, one.stream) for one in interrupts] == [(0x18, 1, 0x58)]
 
 
 @given(st.lists(MAPS, max_size=8))
@@ -215,11 +218,40 @@ def test_a_segment_with_many_ranges_takes_time_in_proportion() -> None:
     """A root with 60,000 ranges is followed at once, and not range by range for each of them."""
     maps = [takes(number, 1 + number % 3, number + 5, rule="range") for number in range(60000)]
     ways = segment_ways(board([root(), unit(), *maps]), 0)[0]
-    assert [(one.first, one.length, one.way.shift) for one in ways.segments] == [(0, 60002, 5), (60002, 5534, None)]
+    assert [(one.first, one.length, one.way.shift) for one in ways] == [(0, 60002, 5), (60002, 5534, None)]
 
 
 def test_many_ranges_under_a_mask_take_time_in_proportion() -> None:
     """A root with 20,000 entries and a mask that scatters IDs is followed at once, however often it claims an ID."""
     maps = [takes(number % 64, 0x10000, 5, mask=0x5555) for number in range(20000)]
     ways = segment_ways(board([root(), unit(), *maps]), 0)[0]
-    assert ways.at(0x5555) == Way("controlled", "vtd@1000", 5, 0x5555)
+    assert Ways(ways).at(0x5555) == Way("controlled", "vtd@1000", 5, 0x5555)
+
+
+def test_steps_and_parts_of_segments() -> None:
+    """IDs of a segment go up one by one, are all one, or neither; a part of one begins with its own ID."""
+    plain = Segment(0x10, 0x10, Way("controlled", "u", 0x100))
+    assert (plain.last, plain.end, plain.stream, plain.step) == (0x1F, 0x20, 0x110, 1)
+    assert (plain.part(0x18, 0x1A).stream, plain.part(0x18, 0x1A).length) == (0x118, 2)
+
+    def step(first: int, length: int, mask: int) -> int | None:
+        return Segment(first, length, Way("controlled", "u", 0, mask)).step
+
+    assert [step(0, 0x10000, 0), step(5, 1, 0), step(8, 8, 0xFFF8), step(9, 2, 0xFFF8)] == [0, 0, 0, 0]
+    assert [step(7, 2, 0xFFF8), step(8, 16, 0xFFF8), step(0, 8, 0xFF), step(5, 1, 0xFF)] == [None, None, None, None]
+
+
+def test_what_is_within_a_range() -> None:
+    """Segments are cut at the ends of a range; those that only touch it are left out."""
+    way = Way("controlled", "u", 0)
+    segments = [Segment(0, 4, way), Segment(4, 4, way), Segment(12, 4, way)]
+    assert [(one.first, one.length) for one in within(segments, 2, 4)] == [(2, 2), (4, 2)]
+    assert [(one.first, one.length) for one in within(segments, 4, 9)] == [(4, 4), (12, 1)]
+    assert list(within(segments, 8, 4)) == []
+
+
+def test_a_map_of_no_ids_makes_no_segment() -> None:
+    """A map of length 0, which boot loaders fill in later, holds no ID, not even the one before its first."""
+    assert [(one.first, one.length) for one in segment_ways(board([root(), unit(), takes(0, 0, 0)]), 0)[0]] == [
+        (0, ALL_RIDS)
+    ]

@@ -7,14 +7,13 @@ the same with other ranges give the same answer. The two must agree at every ID,
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ...base import Origin, RangeSet
-from ..model import Carries, IdMap, PciRoot
-from ..resolve import INCLUDE_ALL, match
-from ..topology import ALL_BITS, Topology
-from .values import Segment, Way, Ways, ranges
+from ..base import Origin, RangeSet
+from .model import Carries, IdMap, PciRoot
+from .resolve import INCLUDE_ALL, match
+from .topology import ALL_BITS, Topology
 
 ALL_RIDS = 0x10000
 """Number of requester IDs of a PCI segment."""
@@ -24,6 +23,86 @@ WRAP = ALL_BITS + 1
 
 MOST_HOPS = 64
 """Steps after which the maps are taken to lead in a circle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What becomes of the requester IDs of a range: ID `i` arrives at `target` as `(i & mask) + shift`.
+
+    Attributes:
+        verdict: see `resolve.Verdict`; `msi` or `no-msi` for the ways of interrupts.
+        target: name of the IOMMU or MSI controller.
+        shift: None when there is no ID at the target, or it is not known.
+        mask: bits of the requester ID that count; 0 when all become one ID.
+        ignored: bits of the IDs at the target that the IOMMU ignores.
+    """
+
+    verdict: str
+    target: str | None
+    shift: int | None
+    mask: int = 0xFFFF
+    ignored: int = 0
+
+    def at(self, number: int) -> int | None:
+        """Return the ID at the target."""
+        return None if self.shift is None else (number & self.mask) + self.shift
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A range of requester IDs with what becomes of them, and the places that say so: none when nothing does."""
+
+    first: int
+    length: int
+    way: Way
+    origins: tuple[Origin, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """The ID after the last."""
+        return self.first + self.length
+
+    @property
+    def last(self) -> int:
+        """The last ID."""
+        return self.first + self.length - 1
+
+    @property
+    def stream(self) -> int | None:
+        """What becomes of the first ID."""
+        return self.way.at(self.first)
+
+    @property
+    def step(self) -> int | None:
+        """By how much the ID at the target grows from one to the next: 1, 0 when all become one, None under a mask."""
+        if self.way.mask == 0xFFFF:  # noqa: PLR2004
+            return 1
+        varying = (1 << (self.first ^ self.last).bit_length()) - 1
+        return None if self.way.mask & (varying or 0xFFFF) else 0
+
+    def part(self, first: int, end: int) -> Segment:
+        """Return the part from an ID of it to before another."""
+        return Segment(first, end - first, self.way, self.origins)
+
+
+def joined(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    """Return segments in ascending order with those as one that are neighbours and say the same."""
+    found: list[Segment] = []
+    for one in segments:
+        last = found[-1] if found else None
+        if last is not None and last.end == one.first and last.way == one.way:
+            origins = last.origins if last.origins == one.origins else (*last.origins, *one.origins)
+            found[-1] = Segment(last.first, last.length + one.length, last.way, tuple(dict.fromkeys(origins)))
+        else:
+            found.append(one)
+    return tuple(found)
+
+
+def within(segments: Sequence[Segment], first: int, length: int) -> Iterator[Segment]:
+    """Iterate over the parts of segments, in ascending order, that are in a range."""
+    low = bisect_right(segments, first, key=lambda one: one.end)
+    for one in segments[low : bisect_left(segments, first + length, key=lambda one: one.first)]:
+        yield one.part(max(one.first, first), min(one.end, first + length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +118,11 @@ class _Piece:
     origins: tuple[Origin, ...] = ()
 
 
-def segment_ways(topology: Topology, segment: int) -> tuple[Ways, Ways | None]:
+Ways = tuple[tuple[Segment, ...], tuple[Segment, ...]]
+"""What becomes of accesses, and of interrupts, which have no segment where they are lost; no neighbours are alike."""
+
+
+def segment_ways(topology: Topology, segment: int) -> Ways:
     """Return what becomes of the accesses of each requester ID of a segment, and of its interrupts."""
     roots = [root for root in topology.roots.values() if root.segment == segment and root.enabled]
     windows = [(root, root.first_bus << 8, min(root.last_bus + 1 << 8, ALL_RIDS)) for root in roots]
@@ -47,7 +130,7 @@ def segment_ways(topology: Topology, segment: int) -> tuple[Ways, Ways | None]:
     return _Space(topology, segment, windows, "unresolved" if nameless else "no-iommu").ways()
 
 
-def root_ways(topology: Topology, root: PciRoot) -> tuple[Ways, Ways | None]:
+def root_ways(topology: Topology, root: PciRoot) -> Ways:
     """Return the same for one root; for roots whose segment nobody tells."""
     return _Space(topology, None, [(root, 0, ALL_RIDS)], "no-iommu").ways()
 
@@ -67,7 +150,7 @@ class _Space:
         self.masked: dict[str, bool] = {}
         self.painted: dict[tuple[str, Carries], list[tuple[int, int, IdMap]]] = {}
 
-    def ways(self) -> tuple[Ways, Ways | None]:
+    def ways(self) -> Ways:
         """Return the ways of accesses and of interrupts."""
         accesses: list[Segment] = []
         interrupts: list[Segment] = []
@@ -86,11 +169,11 @@ class _Space:
             else:
                 interrupts += self.own_interrupts(first, length)
         for name, numbers in owned.items():
-            for part in ranges(*numbers):
+            for part in RangeSet(numbers):
                 interrupts += self.follow(_Piece(*part, name), "msi", MOST_HOPS)
         accesses.sort(key=lambda one: one.first)
         interrupts.sort(key=lambda one: one.first)
-        return Ways(self.concluded(accesses)), Ways(interrupts) if interrupts else None
+        return joined(self.concluded(accesses)), joined(interrupts)
 
     def own_interrupts(self, first: int, length: int) -> Iterator[Segment]:
         """Yield the ways of interrupts of functions of no root, which only maps of their own can tell."""
@@ -102,7 +185,7 @@ class _Space:
         """Iterate over ranges of IDs with the root that they belong to, and its map for them."""
         free = RangeSet([(0, ALL_RIDS)])
         for root, low, end in self.windows:
-            for first, length, one in painted(self.topology.maps_from(root.name), "dma", 0, ALL_RIDS):
+            for first, length, one in _root_painted(self.topology, root):
                 start, stop = max(first, low), min(first + length, end)
                 if start < stop:
                     for part in free.overlapping(start, stop - start):
@@ -222,7 +305,7 @@ def _step(piece: _Piece, one: IdMap) -> _Piece:
     mask, shift = piece.mask, piece.shift
     if one.output is None:
         shift = None
-    elif one.single or shift is None:
+    elif one.single or one.merges or shift is None:
         mask, shift = 0, one.output
     elif one.mask != ALL_BITS and (mask, shift) != (0xFFFF, 0):
         # Not as it was sent, and not all bits count: such IDs are followed one by one.
@@ -250,6 +333,28 @@ def _divided(piece: _Piece, shift: int, parts: list[tuple[int, int, IdMap]]) -> 
         stop = min(stop, end)
         yield replace(piece, first=place - shift, length=stop - place), one
         place = stop
+
+
+def _root_painted(topology: Topology, root: PciRoot) -> list[tuple[int, int, IdMap]]:
+    """Return which map of a root takes which IDs: one straight to an MSI controller leaves them to others, if it can.
+
+    It is `resolve`'s rule for roots for all IDs at once.
+    """
+    maps, controllers = topology.maps_from(root.name), topology.msi_controllers
+    parts = painted(maps, "dma", 0, ALL_RIDS)
+    if all(one.target not in controllers for _, _, one in parts):
+        return parts
+    others = painted([one for one in maps if one.target not in controllers], "dma", 0, ALL_RIDS)
+    free = RangeSet((first, length) for first, length, one in parts if one.target in controllers)
+    found = [part for part in parts if part[2].target not in controllers]
+    for first, length, one in others:
+        for part in free.overlapping(first, length):
+            found.append((*part, one))
+            free.remove(*part)
+    for first, length, one in parts:
+        if one.target in controllers:
+            found += [(*part, one) for part in free.overlapping(first, length)]
+    return sorted(found, key=lambda part: part[0])
 
 
 def painted(maps: Iterable[IdMap], purpose: Carries, low: int, end: int) -> list[tuple[int, int, IdMap]]:

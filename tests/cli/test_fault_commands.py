@@ -1,0 +1,299 @@
+"""`explain`, `faults` and `report`: genuine logs beside their boards, pasted text, and what they write read back."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from iommuman.base import Origin
+from iommuman.cli import faults as faults_command
+from iommuman.cli.incident import fault_of
+from iommuman.faults import Fault
+from iommuman.faults.report.out import json_line
+from iommuman.logging_backend import packets, snapshot
+from iommuman.manager import Access, Manager, simulate
+from iommuman.manager.dma import TracedMemory, access
+from iommuman.topology import load_topology
+
+from tests.cli.conftest import Ran
+from tests.conftest import BOARDS
+
+SMMU, VTD = BOARDS / "virt-smmuv3-numa", BOARDS / "q35-vtd"
+LINE = (
+    "DMAR: [DMA Write NO_PASID] Request device [02:01.0] fault addr 0xe81759000 "
+    "[fault reason 0x05] PTE Write access is not set"
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the log of the tests in a folder of their own."""
+    monkeypatch.setenv("IOMMUMAN_SLOG2_DIR", str(tmp_path / "log"))
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Let stdin hold these bytes."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
+
+
+# --- explain
+
+
+def test_a_pasted_line_is_explained_with_its_device(run: Callable[..., Ran]) -> None:
+    """One line of a log, beside its board: what, who and by which way."""
+    ran = run("explain", LINE, "--board", VTD)
+    lines = ran.out.splitlines()
+    assert ran.status == 0
+    assert lines[0] == (
+        "what: vtd@fed90000 refused a write to the page 0xe81759000 by 02:01.0 (ID 0x208): "
+        "no permission to write (LGN.2, reason 0x05) [the command line:1]"
+    )
+    assert lines[1].startswith("who: 0000:02:01.0 (SCSI controller, driver pci-stub): it sends this ID [")
+    assert lines[-1].startswith("next: ")
+
+
+def test_words_of_a_line_need_no_quotes(run: Callable[..., Ran]) -> None:
+    """What the shell has taken apart at its spaces is put together again."""
+    assert run("explain", *LINE.split()).out == run("explain", LINE).out
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            "0x0000001800000010 0x20a00000000 0x9b0cc000 0",
+            "what: an SMMUv3 refused a read of 0x9b0cc000 by stream 0x18",
+        ),
+        ("fsr=0x402 iova=0x9d4bb500 fsynr=0x170021 cbfrsynra=0xc88", "what: an SMMUv2 refused a read of 0x9d4bb500"),
+        ("FSTS: 2 FRCD0: 80000005000020300000000000123000", "what: a VT-d unit refused"),
+    ],
+)
+def test_words_and_registers_are_explained(run: Callable[..., Ran], text: str, what: str) -> None:
+    """Hexadecimal words of a record, and registers by their names."""
+    ran = run("explain", text)
+    assert ran.status == 0
+    assert ran.out.startswith(what)
+
+
+def test_equal_faults_are_explained_once(run: Callable[..., Ran]) -> None:
+    """A log of three storms has four explanations: one of each device, and one of what was not printed."""
+    ran = run("explain", SMMU / "linux" / "faults.log", "--board", SMMU)
+    blocks = ran.out.strip().split("\n\n")
+    assert [block.splitlines()[-1] for block in blocks] == [
+        "times: 10 alike",
+        "times: 214746 alike",
+        "times: 10 alike",
+        "times: 10 alike",
+    ]
+
+
+def test_stdin_is_explained(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument, or with `-`, what stands on stdin is explained."""
+    for arguments in ((), ("-",)):
+        typed(monkeypatch, LINE.encode())
+        assert "by 02:01.0 (ID 0x208)" in run("explain", *arguments).out
+
+
+def test_many_different_faults_are_not_all_explained(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """After 32 the others are counted, with the command that lists them."""
+    log = tmp_path / "log"
+    log.write_text("\n".join(LINE.replace("0xe81759000", f"0x{page:x}000") for page in range(1, 41)), encoding="utf-8")
+    ran = run("explain", log)
+    assert ran.out.count("what: ") == 32
+    assert ran.err == "8 more faults that differ: 'iommuman faults' lists them\n"
+
+
+@pytest.mark.parametrize("text", ["hello world", "", "0x1", "0x1 0x2 0x3 0x4 0x5"])
+def test_what_is_no_fault_is_said(run: Callable[..., Ran], text: str) -> None:
+    """Text in which there is no fault is refused in one sentence."""
+    ran = run("explain", text)
+    assert (ran.status, ran.out, ran.err.count("\n")) == (3, "", 1)
+
+
+def test_a_file_without_faults_is_said(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A log of other matters has nothing to explain."""
+    (tmp_path / "log").write_text("[    1.0] usb 1-1: new device\n", encoding="utf-8")
+    ran = run("explain", tmp_path / "log")
+    assert ran.status == 3
+    assert "there is no IOMMU fault in this that is known" in ran.err
+
+
+def test_an_architecture_may_be_named(run: Callable[..., Ran]) -> None:
+    """Words that several records may be are read as the one that is named, and a wrong name is said."""
+    ran = run("explain", "--architecture", "vtd", "0x0000000000123000", "0x8000000500002030")
+    assert "a VT-d unit" in ran.out
+    ran = run("explain", "--architecture", "vdt", "0x0000000000123000", "0x8000000500002030")
+    assert ran.status == 3
+
+
+# --- faults
+
+
+def test_faults_are_listed_with_their_devices(run: Callable[..., Ran]) -> None:
+    """Each with its place in the log; an ID that several devices send is pinned on none of them."""
+    ran = run("faults", SMMU / "linux" / "faults.log", "--board", SMMU)
+    lines = [line.partition("faults.log:")[2] for line in ran.out.splitlines()]
+    assert ran.status == 0
+    assert lines[0] == (
+        "1: arm-smmu-v3.0.auto: the address is not mapped (F_TRANSLATION): read at 0x11110000 by 0000:00:03.0"
+    )
+    assert lines[11] == (
+        "72: arm-smmu-v3.0.auto: the address is not mapped (F_TRANSLATION): read at 0x12220000 by ID 0x30, "
+        "which 0000:01:01.0 or 0000:00:06.0 send"
+    )
+    assert len(lines) == 32
+
+
+def test_json_lines_are_read_back(run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--format jsonl` writes is a log again, as a file and on stdin."""
+    first = run("faults", SMMU / "linux" / "faults.log", "--board", SMMU, "--format", "jsonl").out
+    (tmp_path / "again.jsonl").write_text(first, encoding="utf-8")
+    assert run("faults", tmp_path / "again.jsonl", "--format", "jsonl").out == first
+    typed(monkeypatch, first.encode())
+    assert run("faults", "-", "--format", "jsonl").out == first
+    assert len({json.loads(line)["Attributes"]["fault.reason"] for line in first.splitlines()}) == 2
+
+
+def test_faults_go_into_the_log_and_come_back(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """`--to slog2` fills a buffer set; a saved copy of the log is a source again."""
+    ran = run("faults", SMMU / "linux" / "faults.log", "--to", "slog2")
+    assert (ran.status, ran.out) == (0, "")
+    assert len(list(packets(snapshot(tmp_path / "log")))) == 32
+    assert run("slog2info", "--save", tmp_path / "copy").status == 0
+    assert run("report", tmp_path / "copy", "--format", "json").out == (
+        run("report", SMMU / "linux" / "faults.log", "--format", "json").out
+    )
+
+
+def test_packed_logs_and_pipes_are_read(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that is packed by gzip, and one on stdin, hold the same faults."""
+    data = (SMMU / "linux" / "faults.log").read_bytes()
+    (tmp_path / "log.gz").write_bytes(gzip.compress(data))
+    packed = run("faults", tmp_path / "log.gz", "--format", "jsonl").out
+    typed(monkeypatch, data)
+    assert packed.count("\n") == run("faults", "-", "--format", "jsonl").out.count("\n") == 32
+
+
+def test_a_log_that_grows_is_followed(run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--follow`, lines that come later are shown too."""
+    log = tmp_path / "log"
+    log.write_text(LINE + "\n", encoding="utf-8")
+    more = [LINE.replace("02:01.0", "03:00.0") + "\n", ""]
+
+    def wait() -> bool:
+        if not more:
+            return False
+        with log.open("a", encoding="utf-8") as file:
+            file.write(more.pop(0))
+        return True
+
+    monkeypatch.setattr(faults_command, "_wait", wait)
+    ran = run("faults", "--follow", log)
+    assert [line.rpartition(" ")[2] for line in ran.out.splitlines()] == ["0x208", "0x300"]
+
+
+def test_waiting_takes_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between looks at a file there is a pause, and there is no end to them."""
+    slept: list[float] = []
+    monkeypatch.setattr("iommuman.cli.faults.time.sleep", slept.append)
+    assert faults_command._wait()
+    assert slept == [0.1]
+
+
+def test_lines_that_are_not_understood_are_listed(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Lines that look like faults and do not parse are shown, the first of them, and counted."""
+    (tmp_path / "log").write_text("DMAR: [DMA Flip] Request device [zz] fault addr\n" * 10, encoding="utf-8")
+    ran = run("faults", tmp_path / "log")
+    assert ran.out == ""
+    assert ran.err.splitlines()[0] == (
+        f"not understood: {tmp_path / 'log'}:1: DMAR: [DMA Flip] Request device [zz] fault addr"
+    )
+    assert ran.err.splitlines()[-1] == "not understood: 2 more lines"
+
+
+@pytest.mark.parametrize("command", ["faults", "report"])
+@pytest.mark.parametrize("name", ["absent", "folder"])
+def test_a_log_that_cannot_be_read_is_said(run: Callable[..., Ran], tmp_path: Path, command: str, name: str) -> None:
+    """A file that is not there, and one that is a folder, are refused in one sentence."""
+    (tmp_path / "folder").mkdir()
+    ran = run(command, tmp_path / name)
+    assert (ran.status, ran.err.count("\n")) == (3, 1)
+    assert str(tmp_path / name) in ran.err
+
+
+# --- report
+
+
+def test_a_report_sums_up(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Who, where, when, and what was lost, as text; as JSON, which is a baseline; as a page."""
+    log = SMMU / "linux" / "faults.log"
+    ran = run("report", log, "--board", SMMU)
+    assert ran.status == 0
+    assert ran.out.startswith("30 faults, 30 records, 3 sources, 1 unit\n")
+    assert "LOST: at least 214,746 more faults that no record shows" in ran.out
+    assert "0000:01:01.0 or 0000:00:06.0" in ran.out
+    (tmp_path / "before.json").write_text(run("report", log, "--format", "json").out, encoding="utf-8")
+    (tmp_path / "now.log").write_text(log.read_text(encoding="utf-8") + LINE + "\n", encoding="utf-8")
+    ran = run("report", tmp_path / "now.log", "--since-report", tmp_path / "before.json")
+    assert "ID 0x208" in ran.out.partition("SOURCES")[0]
+    assert run("report", log, "--format", "html").out.startswith("<!DOCTYPE html>")
+
+
+def test_an_earlier_report_that_is_none_is_said(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """A baseline that is absent, no text or no report is refused."""
+    log = SMMU / "linux" / "faults.log"
+    ran = run("report", log, "--since-report", tmp_path / "absent")
+    assert ran.status == 3
+    assert "the earlier report cannot be read: No such file or directory" in ran.err
+    (tmp_path / "noise").write_bytes(b"\xff\xfe")
+    assert run("report", log, "--since-report", tmp_path / "noise").status == 3
+    (tmp_path / "other").write_text("{}", encoding="utf-8")
+    assert run("report", log, "--since-report", tmp_path / "other").status == 3
+
+
+# --- incidents of the manager
+
+
+@pytest.mark.parametrize(
+    ("board", "kind", "name"),
+    [("q35-vtd", "vtd", "LGN.2"), ("virt-smmuv3-acpi", "smmuv3", "F_PERMISSION")],
+)
+def test_an_incident_is_a_fault(board: str, kind: str, name: str) -> None:
+    """What the manager recorded has all that its raw record holds, the device, and the object that it was in."""
+    topology = load_topology([str(BOARDS / board)])
+    machine = simulate(topology, TracedMemory, caching=False)
+    manager = Manager(topology, machine.ports, machine.private)
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    manager.add_device(client, number, "0000:00:03.0")
+    (place,) = manager.member("0000:00:03.0").endpoints
+    (piece,) = access(machine, manager, place, 0x80000000, 4, write=True)
+    assert piece.incident is not None
+    fault = fault_of(piece.incident, kind)
+    assert (fault.name, fault.device, fault.identifier, fault.access) == (name, "0000:00:03.0", 0x18, "write")
+    assert (fault.clock, fault.time, fault.iommu) == ("utc", piece.incident.time, place.unit)
+    assert ("object", number) in fault.facts
+
+
+def test_incidents_of_shared_ids_name_all_devices() -> None:
+    """A fault of a group is a fault of no one device."""
+    topology = load_topology([str(VTD)])
+    machine = simulate(topology, TracedMemory, caching=False)
+    manager = Manager(topology, machine.ports, machine.private)
+    place = manager.member("0000:02:01.0").endpoints[1]
+    (piece,) = access(machine, manager, place, 0x80000000, 4, write=False)
+    assert piece.incident is not None
+    fault = fault_of(piece.incident, "vtd")
+    assert fault.device == ""
+    assert ("devices", "0000:02:01.0 0000:02:02.0") in fault.facts
+    assert isinstance(fault, Fault)
+    assert fault.origin == Origin("")
+    assert "0000:02:01.0 0000:02:02.0" in json_line(fault)
