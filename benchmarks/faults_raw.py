@@ -72,7 +72,7 @@ def works(architecture: str, topology: Topology, data: bytes, writer: SetWriter)
         return len(decode_many(data, form.architecture, source="queue"))
 
     def attributed() -> int:
-        faults = decode_many(data[: 500 * form.size], form.architecture)
+        faults = decode_many(data, form.architecture)
         attributor = Attributor(topology)
         for fault in faults:
             attributor(fault)

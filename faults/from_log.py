@@ -1,5 +1,8 @@
 """Records of kernel logs as faults.
 
+What the fields of a record mean, the decoders of raw records say: they are given a record of what a line prints,
+without what differs from line to line, and what they say is remembered (`_..._told`). They are imported when needed.
+
 A record that is no fault (a unit found at boot, a mapping traced) gives none. What the log says was lost gives a fault
 whose `lost` is set, and whose `count` is 0 where it is not said how many.
 """
@@ -8,10 +11,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..base import parse_pci_address
+from ..base import Origin, parse_pci_address
 from ..base.quick import quick
 from ..parsers.kernel_log import (
     AmdEvent,
@@ -30,25 +34,10 @@ from ..parsers.kernel_log import (
     VtdStatus,
 )
 from .fault import Access, Architecture, Fault
-from .log_names import (
-    AMD_COMMANDS,
-    AMD_EVENTS,
-    AMD_HARDWARE,
-    AMD_HAS_TYPE,
-    AMD_PAGE_REQUESTS,
-    AMD_PHYSICAL,
-    GERROR,
-    MULTI,
-    RISCV_CAUSES,
-    RISCV_NO_ADDRESS,
-    SOC_NAMES,
-    SS,
-    VIRTIO_REASONS,
-    AmdFlag,
-    Cause,
-    context_fault,
-    global_fault,
-)
+from .log_names import AMD_NAMES, AMD_REQUESTS, AMD_VALUES, SOC_NAMES, VIRTIO_CODES
+
+if TYPE_CHECKING:
+    from .raw.queue import Template
 
 _ARCHITECTURES: dict[str, Architecture] = {
     "DMAR": "vtd",
@@ -75,17 +64,25 @@ _FUNCTIONS: tuple[tuple[str, Architecture, str], ...] = (
 )
 """Beginnings of the names of functions whose lines are suppressed, and whose they are."""
 
+_INVALIDATION = {
+    "Invalidation Queue Error": (1 << 4, 0),
+    "Invalidation Completion Error": (1 << 5, 48),
+    "Invalidation Time-Out Error": (1 << 6, 32),
+}
+"""Bit of VT-d's fault status register, and where IQERCD has what is printed with it."""
+
 _PAGE = 12
-_WNR, _PNU, _IND = 1 << 4, 1 << 5, 1 << 6
-_GLOBAL_WNR, _GLOBAL_PNU, _GLOBAL_IND = 1 << 1, 1 << 2, 1 << 3
 _STREAM = 0xFFFF
 _EVENT = struct.Struct("<4Q")
 _AMD_WORDS = struct.Struct("<4I")
-_PPR_GN = 1 << 8
+_AMD_FLAGS = 12
 _WORDS = 4
+_IPA = 0xFFFFFFFFFFF000
 _OVERFLOW = 1 << 0
+_LAST_REASON = 0xFF
+_NOWHERE = Origin("")
 _fault = quick(Fault)
-"""Where it is called with most of its arguments, they stand in the order of the fields: names would double the time."""
+"""Where there are many, the arguments stand in the order of the fields: names would double the time."""
 
 _place = lru_cache(1024)(parse_pci_address)
 
@@ -101,49 +98,62 @@ def from_log(records: Iterable[LogRecord]) -> Iterator[Fault]:
                 yield fault
 
 
-def _from_vtd(record: VtdFault) -> Fault:
-    line, reason = record.line, record.reason
-    name, meaning = _vtd_reason(reason)
-    access = record.access
+def _printed(told: Fault, record: LogRecord, **more: Any) -> Fault:
+    """Return what was decoded, with what the line adds."""
+    line = record.line
+    return replace(
+        told, origin=line.origin, driver=record.driver, iommu=record.unit, time=line.time, clock=line.clock,
+        text=record.text, **more,
+    )  # fmt: skip
+
+
+def _filled(  # noqa: PLR0917  # names would double the time
+    told: Fault,
+    record: LogRecord,
+    identifier: int | None,
+    address: int | None,
+    facts: tuple[tuple[str, str | int], ...] = (),
+    segment: int | None = None,
+    substream: int | None = None,
+    device: str = "",
+    ipa: int | None = None,
+    domain: int | None = None,
+    raw: bytes = b"",
+) -> Fault:
+    """Return the same where there are many: with these values in place of those that were decoded."""
+    line = record.line
     return _fault(
-        line.origin,
-        "vtd",
-        record.driver,
-        record.unit,
-        meaning or record.meaning or "a reason that is not defined",
-        name,
-        reason,
-        line.time,
-        line.clock,
-        record.segment,
-        record.source,
-        record.pasid,
-        "",
-        record.address,
-        0 if access == "interrupt" else _PAGE,
-        access,
-        facts=record.tables,
-        text=record.text,
-    )
+        line.origin, told.architecture, record.driver, record.unit, told.reason, told.name, told.code, line.time,
+        line.clock, segment, identifier, substream, device, address, told.address_bits, told.access, told.privileged,
+        told.stage, ipa, domain, told.lost, 1, facts, raw, record.text,
+    )  # fmt: skip
+
+
+def _from_vtd(record: VtdFault) -> Fault:
+    told = _vtd_told(record.reason, record.access, record.meaning)
+    return _filled(told, record, record.source, record.address, record.tables, record.segment, record.pasid)
 
 
 @lru_cache(1024)
-def _vtd_reason(reason: int | None) -> tuple[str, str]:
-    """Return name and meaning of a fault reason; both empty for one that is not defined."""
-    from ..iommu.vtd.names import MEANINGS, Reason
+def _vtd_told(reason: int | None, access: Access, meaning: str) -> Fault:
+    """Return the fault of a fault reason, whose meaning is in the kernel's words where it is not defined."""
+    from .raw import vtd
 
+    bits = 0 if access == "interrupt" else _PAGE
     if reason is None:
-        return "", "the line with the reason is missing"
-    try:
-        return Reason(reason).name.replace("_", "."), MEANINGS[Reason(reason)]
-    except ValueError:
-        return "", ""
+        what = meaning or "the line with the reason is missing"
+        return Fault(_NOWHERE, "vtd", reason=what, address_bits=bits, access=access)
+    told = vtd.decode(vtd.encode(FR=min(reason, _LAST_REASON), F=1), _NOWHERE)  # the last one is not defined either
+    what = told.reason if told.name or not meaning else meaning
+    return replace(told, reason=what, code=reason, address_bits=bits, access=access)
 
 
 def _from_status(record: VtdStatus) -> Fault | None:
+    from .raw import vtd
+
     if not record.status & _OVERFLOW:
         return None
-    return _plain(record, "vtd", "the fault recording registers were full", "PFO", lost=True, count=0)
+    return _printed(vtd.decode_status(_OVERFLOW, None, _NOWHERE)[0], record)
 
 
 def _plain(record: LogRecord, architecture: Architecture, reason: str, name: str, **more: Any) -> Fault:
@@ -158,43 +168,35 @@ def _plain(record: LogRecord, architecture: Architecture, reason: str, name: str
 def _from_event(record: Smmuv3Event) -> Fault:
     if len(record.words) < _WORDS:
         return _from_decoded(record)
-    from ..iommu.smmuv3.records import decode_event  # which takes as long to import as all the rest
+    first, second, address, last = record.words
+    ipa = last & _IPA
+    template = _event_told(first, second, last & ~_IPA)
+    if template is None or (address and not template.address) or (ipa and not template.second):
+        from .raw import smmuv3
 
-    event = decode_event(_EVENT.pack(*record.words))
-    write, line = event.write, record.line
-    access: Access = "" if write is None else "write" if write else "execute" if event.instruction else "read"
-    facts: tuple[tuple[str, str | int], ...] = ()
-    values = (
-        ("during", event.during), ("fetch address", event.fetch_address), ("stag", event.stag),
-        ("reserved bits", event.reserved or None),
-    )  # fmt: skip
-    for name, value in values:
-        if value is not None:
-            facts += ((name, value),)
-    return _fault(
-        line.origin,
-        "smmuv3",
-        record.driver,
-        record.unit,
-        event.meaning,
-        event.name,
-        event.number,
-        line.time,
-        line.clock,
+        told = smmuv3.decode(_EVENT.pack(*record.words), _NOWHERE)
+        return _printed(told, record, device=record.client)
+    told = template.fault
+    return _filled(
+        told,
+        record,
+        told.identifier,
+        address if template.address else told.address,
+        told.facts,
         None,
-        event.stream_id,
-        event.substream_id,
+        told.substream,
         record.client,
-        event.address,
-        0,
-        access,
-        privileged=event.privileged,
-        stage=event.stage,
-        ipa=event.ipa,
-        facts=facts,
-        raw=event.raw,
-        text=record.text,
+        ipa if template.second else told.ipa,
+        raw=_EVENT.pack(first, second, address, last),
     )
+
+
+@lru_cache(1024)
+def _event_told(first: int, second: int, last: int) -> Template | None:
+    """Return the template of all events with these words, whose addresses differ."""
+    from .raw import queue, smmuv3
+
+    return queue.learn(_EVENT.pack(first, second, 0, last), smmuv3.FORMATS[0], "")
 
 
 def _from_decoded(record: Smmuv3Event) -> Fault:
@@ -202,10 +204,10 @@ def _from_decoded(record: Smmuv3Event) -> Fault:
     facts: dict[str, Any] = dict(record.facts)
     name, meaning = record.name, "an event whose words are not all in the log"
     if record.number is not None:
-        from ..iommu.smmuv3.records import decode_event
+        from .raw import smmuv3
 
-        event = decode_event(bytes((record.number,)) + bytes(31))
-        name, meaning = event.name, event.meaning
+        told = smmuv3.decode(bytes((record.number,)) + bytes(31), _NOWHERE)
+        name, meaning = told.name, told.reason
     access: Access = facts.pop("access", "")
     if facts.pop("kind", "") == "inst" and access == "read":
         access = "execute"
@@ -229,155 +231,109 @@ def _from_decoded(record: Smmuv3Event) -> Fault:
 
 
 def _from_page_request(record: Smmuv3PageRequest) -> Fault:
-    facts = (("group", record.group), ("last", int(record.last)), ("wants", record.access))
+    facts = (*((letter, 1) for letter in record.access), ("PRGIndex", record.group), ("Last", int(record.last)))
     return _plain(
-        record, "smmuv3", "a page request that nobody expects", "", identifier=record.stream_id,
+        record, "smmuv3", "a page request that nobody expects", "page request", identifier=record.stream_id,
         substream=record.substream_id or None, address=record.address, address_bits=_PAGE, access="translation",
-        privileged=record.privileged, facts=facts,
+        privileged=record.privileged, facts=tuple((name, value) for name, value in facts if value),
     )  # fmt: skip
-
-
-def _direction(register: int | None, write: int, instruction: int) -> Access:
-    if register is None:
-        return ""
-    return "write" if register & write else "execute" if register & instruction else "read"
 
 
 def _from_context(record: Smmuv2Fault) -> Fault:
-    fsr, fsynr0 = record.fsr, record.fsynr0
-    name, meaning = context_fault(fsr or 0)
-    facts = record.facts
-    if fsynr0 is not None:
-        facts = (("FSYNR0", fsynr0), ("table level", fsynr0 & 3), *facts)
-    if fsr is not None and fsr & (SS | MULTI):
-        facts = (*facts, ("FSR", "stalled" if fsr & SS else "further faults are not recorded"))
-    line = record.line
-    return _fault(
-        line.origin,
-        "smmuv2",
-        record.driver,
-        record.unit,
-        meaning or "a fault whose registers are not all in the log",
-        name,
-        fsr,
-        line.time,
-        line.clock,
-        None,
-        None if record.cbfrsynra is None else record.cbfrsynra & _STREAM,
-        None,
-        "",
-        record.address,
-        0,
-        _direction(fsynr0, _WNR, _IND),
-        privileged=None if fsynr0 is None else bool(fsynr0 & _PNU),
-        domain=record.bank,
-        facts=facts,
-        text=record.text,
-    )
+    told = _context_told(record.fsr, record.fsynr0)
+    facts = told.facts
+    if record.facts:  # flags in words, which are told already, and walks of the tables
+        facts = (*facts, *(fact for fact in record.facts if fact[0] not in ("FSR", "FSYNR0")))
+    stream = None if record.cbfrsynra is None else record.cbfrsynra & _STREAM
+    return _filled(told, record, stream, record.address, facts, domain=record.bank)
+
+
+@lru_cache(1024)
+def _context_told(fsr: int | None, fsynr0: int | None) -> Fault:
+    """Return the fault of a context bank's registers, as far as they are in the log."""
+    from .raw import smmuv2
+
+    told = smmuv2.decode(smmuv2.encode(FSR=fsr or 0, FSYNR0=fsynr0 or 0), _NOWHERE)
+    if fsr is None:
+        told = replace(told, reason="a fault whose registers are not all in the log", code=None)
+    return told if fsynr0 is not None else replace(told, access="", privileged=None)
 
 
 def _from_global(record: Smmuv2GlobalFault) -> Fault:
-    name, meaning = global_fault(record.gfsr)
-    syndrome = record.gfsynr0
-    return _plain(
-        record, "smmuv2", meaning or "a global fault that is not defined", name, code=record.gfsr,
-        identifier=record.gfsynr1 & _STREAM, access=_direction(syndrome, _GLOBAL_WNR, _GLOBAL_IND),
-        privileged=None if syndrome is None else bool(syndrome & _GLOBAL_PNU),
-        facts=(("GFSR", "further faults are not recorded"),) if record.gfsr & MULTI else (),
-    )  # fmt: skip
+    from .raw import smmuv2
+
+    raw = smmuv2.encode_global(
+        GFSR=record.gfsr, GFSYNR0=record.gfsynr0 or 0, GFSYNR1=record.gfsynr1, GFSYNR2=record.gfsynr2 or 0
+    )
+    told = replace(smmuv2.decode_global(raw, _NOWHERE), address=None, raw=b"")
+    return _printed(told if record.gfsynr0 is not None else replace(told, access="", privileged=None), record)
 
 
 def _from_amd(record: AmdEvent) -> Fault:
-    flags, line, device, name = record.flags or 0, record.line, record.device, record.name
+    device, name = record.device, record.name
+    if name == "UNKNOWN" and record.facts and record.facts[0][0] == "event[0]":
+        from .raw import amdvi
+
+        raw = _AMD_WORDS.pack(*(value for _, value in record.facts))
+        return _printed(amdvi.decode(raw, _NOWHERE), record, device=device)
+    told, physical = _amd_told(name, record.flags)
     segment, identifier = record.segment, record.device_id
     if identifier is None and device and (place := _place(device)):
         segment, identifier = place
-    code, meaning = AMD_EVENTS.get(name) or (None, "an event that is not defined")
-    # One field of the event holds either a domain or, with GN, a PASID, by whatever name it is printed.
+    # One field of the event holds either a domain or a PASID, by whatever name it is printed.
     number = record.pasid if record.domain is None else record.domain
-    asks = name in AMD_PAGE_REQUESTS
-    guest = bool(flags & (_PPR_GN if asks and code is None else AmdFlag.GN))
-    access: Access = ""
-    if asks:
-        access = "translation"
-    elif record.flags is not None and name not in AMD_COMMANDS:
-        access = _amd_access(flags)
-    return _fault(
-        line.origin,
-        "amdvi",
-        record.driver,
-        record.unit,
-        meaning or _amd_reason(flags),
-        name,
-        code,
-        line.time,
-        line.clock,
-        segment,
+    facts, address = told.facts, record.address
+    if record.facts:
+        fields = tuple((AMD_VALUES[key], value) for key, value in record.facts if key in AMD_VALUES and value)
+        facts = (*fields, *facts, *(fact for fact in record.facts if fact[0] not in AMD_VALUES))
+    if physical and address is not None:
+        facts, address = (*facts, (physical, address)), None
+    return _filled(
+        told,
+        record,
         identifier,
-        number if guest else None,
+        address,
+        facts,
+        segment,
+        None if told.domain is not None else number if told.substream is not None else number or None,
         device,
-        None if name in AMD_PHYSICAL else record.address,
-        0,
-        access,
-        privileged=not flags & AmdFlag.US if guest and not asks else None,
-        domain=None if guest or (record.domain is None and name != "PAGE_TAB_HARDWARE_ERROR") else number,
-        facts=_amd_facts(record),
-        raw=_amd_raw(record.facts) if name == "UNKNOWN" else b"",
-        text=record.text,
+        domain=None if told.domain is None else number,
     )
 
 
-def _amd_raw(facts: tuple[tuple[str, str | int], ...]) -> bytes:
-    """Return the 16 bytes of an event that is printed as words."""
-    words = [value for name, value in facts if name.startswith("event[") and isinstance(value, int)]
-    return _AMD_WORDS.pack(*words) if words else b""
+@lru_cache(4096)
+def _amd_told(name: str, flags: int | None) -> tuple[Fault, str]:
+    """Return the fault of an event with these flags, and the field of its address if that is no device's."""
+    from .raw import amdvi
 
-
-def _amd_facts(record: AmdEvent) -> tuple[tuple[str, str | int], ...]:
-    """Return what has no field of its own: flags, the physical address, the type of an error, what is dumped."""
-    name, facts = record.name, record.facts
-    if name == "IO_PAGE_FAULT" and record.flags is not None:  # by far the most frequent
-        return (("flags", record.flags),)
-    if name in AMD_PHYSICAL and record.address is not None:
-        facts = ((AMD_PHYSICAL[name], record.address), *facts)
-    if name in AMD_HAS_TYPE and (kind := AMD_HARDWARE.get((record.flags or 0) >> 9 & 3)):
-        facts = (("type", kind), *facts)
-    return facts if record.flags is None else (("flags", record.flags), *facts)
-
-
-def _amd_access(flags: int) -> Access:
-    if flags & AmdFlag.I:
-        return "interrupt"
-    if flags & AmdFlag.TR:
-        return "translation"
-    return "write" if flags & AmdFlag.RW else "execute" if flags & AmdFlag.NX else "read"
-
-
-def _amd_reason(flags: int) -> str:
-    """Return what the flags of an IO_PAGE_FAULT say."""
-    what = "the interrupt remapping entry" if flags & AmdFlag.I else "a page table entry"
-    if flags & AmdFlag.RZ:
-        return f"a reserved bit of {what} is set"
-    if not flags & AmdFlag.PR:
-        return "the interrupt remapping entry is not present" if flags & AmdFlag.I else "the address is not mapped"
-    if flags & AmdFlag.PE:
-        return "no permission to write" if flags & AmdFlag.RW else "no permission to read"
-    return f"{what} is present, but its level or size is not valid"
+    known = (flags or 0) & (1 << _AMD_FLAGS) - 1
+    beyond = (("flags", flags),) if flags is not None and flags != known else ()
+    if name in AMD_REQUESTS:
+        told = amdvi.decode_request((amdvi.PAGE_REQUEST << 60 | known << 48).to_bytes(amdvi.SIZE, "little"), _NOWHERE)
+        return replace(told, reason=AMD_REQUESTS[name], facts=(*told.facts, *beyond)), ""
+    told, physical = amdvi.decode_printed(AMD_NAMES.get(name, name), known, _NOWHERE)
+    if told.code is None:
+        told = replace(told, name=name)
+        beyond = () if flags is None else (("flags", flags),)
+    elif flags is None:
+        told = replace(told, access="", privileged=None)
+    return replace(told, facts=(*told.facts, *beyond)), physical
 
 
 def _from_riscv(record: RiscvFault) -> Fault:
-    cause = RISCV_CAUSES.get(record.cause) or Cause("a cause that is not defined")
-    facts: tuple[tuple[str, str | int], ...] = ()
-    address: int | None = record.iotval
-    if record.cause in RISCV_NO_ADDRESS:
-        facts, address = (("iotval", record.iotval),), None
-    guest = cause.stage == 2  # noqa: PLR2004 - the second stage
-    if record.iotval2 and not guest:
-        facts += (("iotval2", record.iotval2),)
-    return _plain(
-        record, "riscv-iommu", cause.meaning, "", code=record.cause, identifier=record.device_id, address=address,
-        access=cause.access, stage=cause.stage, ipa=record.iotval2 & ~3 if guest else None, facts=facts,
-    )  # fmt: skip
+    told, address = _riscv_told(record.cause, record.iotval2), record.iotval
+    if told.address is None:
+        facts = (("iotval", address), *told.facts) if address else told.facts
+        return _filled(told, record, None, None, facts)
+    return _filled(told, record, record.device_id, address, told.facts, ipa=told.ipa)
+
+
+@lru_cache(1024)
+def _riscv_told(cause: int, iotval2: int) -> Fault:
+    """Return the fault of a cause; an address that it has, and a device ID, are 0."""
+    from .raw import riscv
+
+    return riscv.decode_printed(cause, 0, 0, iotval2, _NOWHERE)
 
 
 def _from_soc(record: SocFault) -> Fault:
@@ -390,27 +346,17 @@ def _from_soc(record: SocFault) -> Fault:
 
 
 def _from_virtio(record: VirtioFault) -> Fault:
-    code, meaning = VIRTIO_REASONS[record.name]
-    line, letters = record.line, record.access
-    return _fault(
-        line.origin,
-        "virtio-iommu",
-        record.driver,
-        record.unit,
-        meaning,
-        record.name,
-        code,
-        line.time,
-        line.clock,
-        None,
-        record.endpoint,
-        None,
-        "",
-        record.address,
-        0,
-        "write" if "W" in letters else "execute" if "X" in letters else "read" if letters else "",
-        text=record.text,
-    )
+    told = _virtio_told(record.name, record.access)
+    return _filled(told, record, record.endpoint, record.address, told.facts)
+
+
+@lru_cache(64)
+def _virtio_told(name: str, letters: str) -> Fault:
+    """Return the fault of a reason and of the letters of what was tried."""
+    from .raw import virtio
+
+    tried = {"READ": "R" in letters, "WRITE": "W" in letters, "EXEC": "X" in letters}
+    return virtio.decode(virtio.encode(reason=VIRTIO_CODES[name], **tried), _NOWHERE)
 
 
 def _from_trace(record: TraceFault) -> Fault:
@@ -425,18 +371,20 @@ def _from_error(record: UnitError) -> Fault:
     architecture = _ARCHITECTURES.get(record.driver, "")
     if record.driver == "Xen":  # the units of Arm boards have names there, those of VT-d have none
         architecture = "vtd" if not record.unit else "smmuv2" if "global fault" in record.name else "smmuv3"
-    name, code, identifier = "", record.value, None
+    name, code = "", record.value
     if record.name == "unexpected global error" and code is not None:
-        name = " ".join(bit for mask, bit in GERROR if code & mask)
-    elif record.name == "Invalidation Queue Error" and code is not None:
-        from ..iommu.vtd.names import IQEI
+        from ..iommu.smmuv3.layout.registers import GERROR
 
-        name = IQEI(code).name if code in IQEI.__members__.values() else ""
-    elif record.name.startswith("Invalidation "):  # a time-out or a completion error: the number is a requester ID
-        identifier, code = code, None
+        name = " ".join(field.name for field in reversed(GERROR.fields) if code & field.mask)
+    elif record.name.title() in _INVALIDATION:
+        from .raw import vtd
+
+        bit, shift = _INVALIDATION[record.name.title()]
+        (told,) = vtd.decode_status(bit, None if code is None else code << shift, _NOWHERE)
+        return _printed(told, record)
     return _plain(
-        record, architecture, record.name, name, code=code, identifier=identifier, lost=record.lost,
-        count=0 if record.lost else 1, facts=record.facts,
+        record, architecture, record.name, name, code=code, lost=record.lost, count=0 if record.lost else 1,
+        facts=record.facts,
     )  # fmt: skip
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ..parsers.memory_map import MemoryRange
-from ..topology import Topology
+from ..topology import Grant, ReservedRegion, Topology
 from ..topology.query import Place, all_places
 from .fault import Fault
 
 PAGE = 0x1000
+MOST_REMEMBERED = 16384
+"""Stretches of addresses of which it is remembered what is there; then all are forgotten, and looked at anew."""
 LINUX_MSI, LINUX_MSI_LENGTH = 0x8000000, 0x100000
 """Where Linux maps MSI doorbells for devices behind an Arm SMMU (MSI_IOVA_BASE and _LENGTH of its drivers)."""
 
@@ -57,6 +60,16 @@ class Surroundings:
     tags: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What is the same for all addresses between two at which something, or the page beside it, begins or ends."""
+
+    places: tuple[Place, ...]
+    reserved: tuple[ReservedRegion, ...]
+    grants: tuple[Grant, ...]
+    memory: tuple[MemoryRange, ...]
+
+
 class Landscape:
     """All that addresses of one board can fall in, gathered once."""
 
@@ -68,6 +81,12 @@ class Landscape:
         arm = next((unit for unit in topology.iommus.values() if unit.kind.startswith("smmu")), None)
         window = "the window in which Linux maps MSI doorbells"
         self._arm = [] if arm is None else [Place(window, LINUX_MSI, LINUX_MSI_LENGTH, arm.origin)]
+        held: tuple[Place | Grant | MemoryRange, ...] = (*self._places, *topology.grants, *memory)
+        extents = [(one.start, one.length) for one in held]
+        extents += [(start, region.length) for region in topology.reserved for start in _starts(region)]
+        ends = {at for start, length in extents for at in (start - PAGE, start, start + length, start + length + PAGE)}
+        self._ends = sorted(ends)
+        self._stretches: dict[int, _Stretch] = {}
 
     def around(self, fault: Fault, devices: Collection[str], units: Collection[str]) -> Surroundings:
         """Return what the address of a fault falls in, and what it just misses.
@@ -82,8 +101,9 @@ class Landscape:
         if address is None or (fault.architecture == "vtd" and fault.access == "interrupt"):
             return Surroundings()
         places, near = [], []
+        stretch = self._stretch(address)
         before = 0 if fault.address_bits else PAGE  # of a page alone, no byte is known to be near what follows it
-        for place in (*self._places, *self._arm) if fault.architecture in _ARM else self._places:
+        for place in (*stretch.places, *self._arm) if fault.architecture in _ARM else stretch.places:
             start, length = place.start, place.length
             past = address - start - length
             if past >= PAGE or address < start - before:
@@ -98,14 +118,33 @@ class Landscape:
         close = [one for one in near if one.place.name.startswith(_GRANTED)]
         tags = {"past-end" if one.distance >= 0 else "before-start" for one in close}
         tags |= {tag for place in places if (tag := _tag(place))}
-        tags |= _owners(fault, self._topology, address, devices, units)
+        tags |= _owners(fault, stretch, devices, units)
         if address < PAGE:
             tags.add("first-page")
         if self._memory:
-            ranges = [one for one in self._memory if one.start <= address < one.start + one.length]
+            ranges = stretch.memory
             places += [Place(f"physical memory ({one.kind})", one.start, one.length, one.origin) for one in ranges]
             tags.add("ram" if any(one.kind == "ram" for one in ranges) else "no-ram" if ranges else "hole")
         return Surroundings(tuple(places), tuple(near), frozenset(tags))
+
+    def _stretch(self, address: int) -> _Stretch:
+        """Return what is at an address or within a page of it."""
+        index = bisect_right(self._ends, address)
+        found = self._stretches.get(index)
+        if found is None:
+            if len(self._stretches) >= MOST_REMEMBERED:
+                self._stretches.clear()
+            found = self._stretches[index] = _Stretch(
+                tuple(one for one in self._places if one.start - PAGE <= address < one.start + one.length + PAGE),
+                tuple(
+                    region
+                    for region in self._topology.reserved
+                    if any(start <= address < start + region.length for start in _starts(region))
+                ),
+                tuple(one for one in self._topology.grants if one.start <= address < one.start + one.length),
+                tuple(one for one in self._memory if one.start <= address < one.start + one.length),
+            )
+        return found
 
 
 def _grants(topology: Topology) -> Iterator[Place]:
@@ -138,15 +177,15 @@ def _tag(place: Place) -> str:
     return ""
 
 
-def _owners(
-    fault: Fault, topology: Topology, address: int, devices: Collection[str], units: Collection[str]
-) -> set[str]:
+def _starts(region: ReservedRegion) -> list[int]:
+    """Return where a region begins: as a device address and as a physical one, which may be the same."""
+    return [start for start in (region.start, region.physical) if start is not None]
+
+
+def _owners(fault: Fault, stretch: _Stretch, devices: Collection[str], units: Collection[str]) -> set[str]:
     """Return whether reserved memory and grants at an address are those of the devices that may have done it."""
     tags = set()
-    for region in topology.reserved:
-        starts = [start for start in (region.start, region.physical) if start is not None]
-        if not any(start <= address < start + region.length for start in starts):
-            continue
+    for region in stretch.reserved:
         by_stream = any(
             stream.iommu in units
             and fault.identifier is not None
@@ -155,7 +194,6 @@ def _owners(
         )
         own = by_stream or any(name in devices for name in region.devices)
         tags.add("own-reserved" if own else "other-reserved")
-    for grant in topology.grants:
-        if grant.start <= address < grant.start + grant.length:
-            tags.add("own-grant" if any(name in devices for name in grant.devices) else "other-grant")
+    for grant in stretch.grants:
+        tags.add("own-grant" if any(name in devices for name in grant.devices) else "other-grant")
     return tags

@@ -74,12 +74,25 @@ def _by_base(name: str, units: list[Iommu]) -> tuple[Iommu, str] | None:
 
 
 def _by_number(name: str, units: list[Iommu]) -> tuple[Iommu, str] | None:
-    """Find it by its number: Linux counts `dmarN` and `ivhdN` in the order of the table."""
+    """Find it by its number: Linux counts `dmarN` and `ivhdN` in the order of the table.
+
+    Of an IVRS it takes the blocks of one type only, that of the first unit, and does not count the units without one
+    (`get_highest_supported_ivhd_type` of drivers/iommu/amd/init.c).
+    """
     match = _NUMBERED.fullmatch(name)
-    ordered = _ordered(units)
-    if match is None or int(match[1]) >= len(ordered):
+    if match is None:
         return None
-    return ordered[int(match[1])], f"Linux numbers units in the order of the table, and this is {name}"
+    ordered = sorted(units, key=lambda unit: unit.origin.offset or 0)
+    counted = [unit for unit in ordered if _block_type(unit) == _block_type(ordered[0])]
+    number = int(match[1])
+    if number >= len(counted):
+        return None
+    return counted[number], f"Linux numbers units in the order of the table, and this is {name}"
+
+
+def _block_type(unit: Iommu) -> object:
+    """Return the type of the block of an IVRS that declares a unit; None for other units."""
+    return dict(unit.properties).get("IVHD type")
 
 
 def _by_platform_number(name: str, units: list[Iommu], topology: Topology) -> tuple[Iommu, str] | None:
@@ -94,7 +107,3 @@ def _by_platform_number(name: str, units: list[Iommu], topology: Topology) -> tu
     found = [unit for unit in units if number < len(places) and unit.origin.offset == places[number]]
     why = f"Linux numbers the SMMUs and PMCGs of an IORT in its order, and this is number {number}"
     return (found[0], why) if len(found) == 1 else None
-
-
-def _ordered(units: list[Iommu]) -> list[Iommu]:
-    return sorted(units, key=lambda unit: unit.origin.offset or 0)

@@ -5,6 +5,8 @@ Source: AMD 48882 rev 3.x, 2.5 (event logging), 2.6 (peripheral page request log
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...base import Origin
 from ..fault import Access, Fault
 from .amdvi_layout import EVENTS, MEANINGS, Event, EventCode, GuestIoPageFault, PageRequest
@@ -14,6 +16,8 @@ SIZE = 16
 PAGE_REQUEST = 1
 """Type of a page request."""
 
+_CODE, _FLAGS = 60, 48
+_PHYSICAL = ("TableAddress", "CommandAddress", "SPA")
 _WITH_GUEST = (EventCode.IO_PAGE_FAULT, EventCode.PAGE_TAB_HARDWARE_ERROR)
 """Events whose DomainID is part of a PASID when GN is set."""
 
@@ -56,6 +60,25 @@ def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
         facts=rest(event, (*told, *spoken)),
         raw=bytes(raw),
     )
+
+
+def decode_printed(name: str, flags: int, origin: Origin) -> tuple[Fault, str]:
+    """Return the fault of an event by its name and flags, and where its address is none of a device, that field.
+
+    What the event has beside these is 0 in it, if the event has it at all. With a name that is none of an event there
+    is no code.
+
+    Args:
+        name: as in `EventCode`.
+        flags: bits 59:48 of the event.
+        origin: where they are.
+    """
+    if name not in EventCode.__members__:
+        return replace(decode(bytes(SIZE), origin), code=None, raw=b""), ""
+    code = EventCode[name]
+    told = decode((code << _CODE | flags << _FLAGS).to_bytes(SIZE, "little"), origin)
+    fields = EVENTS.get(code, Event).fields
+    return replace(told, raw=b""), next((field.name for field in fields if field.name in _PHYSICAL), "")
 
 
 def _event(raw: bytes) -> Event:

@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any
 
 from ...base import Finding, Origin
+from ...base.quick import quick
 from ..errors import FaultError
 from ..fault import Architecture, Fault
 from .record import Format
@@ -129,20 +130,8 @@ def decode_many(
     return _decode(data, format_of(architecture, kind), source, iommu)[0]
 
 
-class _Draft:
-    """A `Fault` while it is made.
-
-    A frozen class stores each field by a call; these are stored as they are, and the finished object changes its
-    class, which CPython allows between classes of the same slots. It makes a `Fault` three times as fast.
-    """
-
-    __slots__ = Fault.__slots__
-
-
-class _Place:
-    """An `Origin` while it is made, likewise."""
-
-    __slots__ = Origin.__slots__
+_fault = quick(Fault)
+_origin = quick(Origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,42 +224,13 @@ def _filled(
     address: int,
     second: int,
     raw: bytes,
-) -> Any:
+) -> Fault:
     """Return the fault of a template with its place and addresses."""
     fault = template.fault
-    place: Any = _Place()
-    place.source = source
-    place.part = part
-    place.offset = at
-    place.length = size
-    place.line = None
-    place.column = None
-    place.__class__ = Origin
-    draft: Any = _Draft()
-    draft.origin = place
-    draft.architecture = fault.architecture
-    draft.driver = fault.driver
-    draft.iommu = fault.iommu
-    draft.reason = fault.reason
-    draft.name = fault.name
-    draft.code = fault.code
-    draft.time = None
-    draft.clock = ""
-    draft.segment = None
-    draft.identifier = fault.identifier
-    draft.substream = fault.substream
-    draft.device = ""
-    draft.address = address if template.address else fault.address
-    draft.address_bits = fault.address_bits
-    draft.access = fault.access
-    draft.privileged = fault.privileged
-    draft.stage = fault.stage
-    draft.ipa = second if template.second else fault.ipa
-    draft.domain = fault.domain
-    draft.lost = fault.lost
-    draft.count = 1
-    draft.facts = fault.facts
-    draft.raw = raw
-    draft.text = ""
-    draft.__class__ = Fault
-    return draft
+    # In the order of the fields: names would double the time.
+    return _fault(
+        _origin(source, part, at, size), fault.architecture, fault.driver, fault.iommu, fault.reason, fault.name,
+        fault.code, None, "", fault.segment, fault.identifier, fault.substream, "",
+        address if template.address else fault.address, fault.address_bits, fault.access, fault.privileged,
+        fault.stage, second if template.second else fault.ipa, fault.domain, fault.lost, fault.count, fault.facts, raw,
+    )  # fmt: skip

@@ -22,7 +22,6 @@ _PAIR = re.compile(
 LONGEST = 1 << 20
 """Characters that are looked at."""
 
-_WORD = 0xFFFFFFFFFFFFFFFF
 _DECIMAL = {"cb", "cause", "devid", "did", "endpoint", "pid", "ttyp", "reason"}
 """Names whose numbers are decimal when they do not begin with 0x."""
 
@@ -126,32 +125,8 @@ def _vtd(values: Values, origin: Origin, iommu: str) -> list[Fault]:
         if raw[15] & 0x80:
             found.append(vtd.decode(raw, replace(origin, part=f"FRCD{number}"), iommu))
     status = _one(values, "fsts", "fsts_reg", "dmar_fsts_reg")
-    return found if status is None else [*found, *_vtd_status(status, _one(values, "iqercd"), origin, iommu)]
-
-
-def _vtd_status(status: int, details: int | None, origin: Origin, iommu: str) -> list[Fault]:
-    """Return what the fault status register says beside the records."""
-    from ...iommu.vtd.layout import FSTS, IQERCD
-
-    bits = FSTS(status & 0xFFFFFFFF)
-    queue = None if details is None else IQERCD(details & _WORD)
-    about = replace(origin, part="FSTS")
-    found = []
-    if bits.PFO:
-        reason = "faults were lost: the fault recording registers were full"
-        found.append(Fault(about, "vtd", iommu=iommu, reason=reason, name="PFO", lost=True))
-    if bits.IQE:
-        facts = (("IQEI", queue.IQEI),) if queue else ()
-        reason = "the invalidation queue has stopped at a descriptor that is invalid or could not be read"
-        found.append(Fault(about, "vtd", iommu=iommu, reason=reason, name="IQE", facts=facts))
-    if bits.ITE:
-        reason = "a device did not answer an invalidation of its translation cache in time"
-        identifier = queue.ITESID if queue else None
-        found.append(Fault(about, "vtd", iommu=iommu, reason=reason, name="ITE", identifier=identifier))
-    if bits.ICE:
-        reason = "a device answered an invalidation of its translation cache wrongly"
-        identifier = queue.ICESID if queue else None
-        found.append(Fault(about, "vtd", iommu=iommu, reason=reason, name="ICE", identifier=identifier))
+    if status is not None:
+        found += vtd.decode_status(status, _one(values, "iqercd"), replace(origin, part="FSTS"), iommu)
     return found
 
 
@@ -233,7 +208,7 @@ def _amdvi(values: Values, origin: Origin, iommu: str) -> list[Fault]:
 
 def _riscv(values: Values, origin: Origin, iommu: str) -> list[Fault]:
     """Read fields of a fault record; Linux prints no TTYP, so that only the cause tells what was tried."""
-    from .riscv_layout import CAUSE_ACCESS, FIRST_STAGE, SECOND_STAGE, FaultRecord, cause_words
+    from .riscv_layout import FaultRecord
 
     cause = _one(values, "cause")
     if cause is None:
@@ -251,18 +226,4 @@ def _riscv(values: Values, origin: Origin, iommu: str) -> list[Fault]:
         raise OverflowError(str(error)) from error
     if kind is not None:
         return [riscv.decode(bytes(record), replace(origin, part="CAUSE"), iommu)]
-    return [
-        Fault(
-            replace(origin, part="CAUSE"),
-            "riscv-iommu",
-            iommu=iommu,
-            reason=cause_words(cause),
-            code=cause,
-            identifier=device,
-            substream=pid,
-            address=address,
-            access=CAUSE_ACCESS.get(cause, ""),
-            stage=1 if cause in FIRST_STAGE else 2 if cause in SECOND_STAGE else None,
-            ipa=second & ~3 if second is not None and cause in SECOND_STAGE else None,
-        )
-    ]
+    return [riscv.decode_printed(cause, device, address, second, replace(origin, part="CAUSE"), iommu, pid)]

@@ -8,7 +8,17 @@ from __future__ import annotations
 from ...base import Origin
 from ..fault import Access, Fault
 from .record import Facts, Format, all_zero, check_size, rest
-from .riscv_layout import CAUSES, FIRST_STAGE, SECOND_STAGE, TTYPS, FaultRecord, PageRequest, cause_words
+from .riscv_layout import (
+    CAUSE_ACCESS,
+    CAUSES,
+    FIRST_STAGE,
+    OF_THE_UNIT,
+    SECOND_STAGE,
+    TTYPS,
+    FaultRecord,
+    PageRequest,
+    cause_words,
+)
 
 FAULT_SIZE = 32
 REQUEST_SIZE = 16
@@ -44,7 +54,7 @@ def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
         told += ["PID", "PRIV"]
     if guest:
         told.append("iotval2")
-        more += tuple((name, 1) for name, bit in zip(_IMPLICIT, (2, 1), strict=True) if bits.iotval2 & bit)
+        more += _implicit(bits.iotval2)
     return Fault(
         origin,
         "riscv-iommu",
@@ -61,6 +71,51 @@ def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
         facts=(*more, *rest(bits, told)),
         raw=bytes(raw),
     )
+
+
+def decode_printed(
+    cause: int,
+    device: int | None,
+    address: int | None,
+    second: int | None,
+    origin: Origin,
+    iommu: str = "",
+    process: int | None = None,
+) -> Fault:
+    """Return the fault of the fields that Linux prints; as TTYP is none, only the cause tells what was tried.
+
+    Args:
+        cause: CAUSE.
+        device: DID; like the others None where it is not known.
+        address: iotval.
+        second: iotval2.
+        origin: of the fields.
+        iommu: name of the unit.
+        process: PID; None also when there is none.
+    """
+    alone, guest = cause in OF_THE_UNIT, cause in SECOND_STAGE
+    facts: Facts = (("iotval", address),) if alone and address else ()
+    if second:
+        facts += _implicit(second) if guest else (("iotval2", second),)
+    return Fault(
+        origin,
+        "riscv-iommu",
+        iommu=iommu,
+        reason=cause_words(cause),
+        code=cause,
+        identifier=None if alone else device,
+        substream=process,
+        address=None if alone else address,
+        access=CAUSE_ACCESS.get(cause, ""),
+        stage=1 if cause in FIRST_STAGE else 2 if guest else None,
+        ipa=second & ~3 if second is not None and guest else None,
+        facts=facts,
+    )
+
+
+def _implicit(second: int) -> Facts:
+    """Return what the low bits of iotval2 say of a guest page fault."""
+    return tuple((name, 1) for name, bit in zip(_IMPLICIT, (2, 1), strict=True) if second & bit)
 
 
 def decode_request(raw: bytes, origin: Origin, iommu: str = "") -> Fault:

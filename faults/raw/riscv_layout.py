@@ -39,17 +39,17 @@ class PageRequest(Bits128):
 
 
 CAUSES: dict[int, str] = {
-    1: "instruction access fault",
-    4: "read address misaligned",
-    5: "read access fault",
-    6: "write or AMO address misaligned",
-    7: "write or AMO access fault",
-    12: "instruction page fault",
-    13: "read page fault",
-    15: "write or AMO page fault",
-    20: "instruction guest page fault",
-    21: "read guest page fault",
-    23: "write or AMO guest page fault",
+    1: "the memory cannot be fetched from",
+    4: "the address of a read is misaligned",
+    5: "the memory cannot be read",
+    6: "the address of a write is misaligned",
+    7: "the memory cannot be written",
+    12: "the address is not mapped, or not for execution",
+    13: "the address is not mapped, or not for reading",
+    15: "the address is not mapped, or not for writing",
+    20: "the guest's address is not mapped, or not for execution",
+    21: "the guest's address is not mapped, or not for reading",
+    23: "the guest's address is not mapped, or not for writing",
     256: "all inbound transactions are disallowed",
     257: "a device directory entry could not be read",
     258: "the device directory entry is not valid",
@@ -82,6 +82,9 @@ CAUSE_ACCESS: dict[int, Access] = {
 FIRST_STAGE = frozenset({12, 13, 15})
 SECOND_STAGE = frozenset({20, 21, 23})
 """Causes that tell the stage; those of the second have the guest physical address in iotval2."""
+
+OF_THE_UNIT = frozenset({273})
+"""Causes of which no device's transaction is the reason, so that iotval is no address of one."""
 
 FIRST_CUSTOM_CAUSE = 2048
 TTYPS: dict[int, str] = {

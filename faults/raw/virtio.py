@@ -29,7 +29,7 @@ class FaultReport(Bits, width=192):
 REASONS: dict[int, tuple[str, str]] = {
     0: ("VIRTIO_IOMMU_FAULT_R_UNKNOWN", "the device says no reason"),
     1: ("VIRTIO_IOMMU_FAULT_R_DOMAIN", "the endpoint is attached to no domain"),
-    2: ("VIRTIO_IOMMU_FAULT_R_MAPPING", "no mapping allows it"),
+    2: ("VIRTIO_IOMMU_FAULT_R_MAPPING", "the address is not mapped, or not for such an access"),
 }
 """Name and meaning of each reason."""
 

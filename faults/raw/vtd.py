@@ -1,12 +1,12 @@
 """VT-d: fault recording registers, 16 bytes each, and entries of the page request queue, 32 bytes.
 
-Source: VT-d specification 4.1, 11.4.7.6 (fault recording registers), 7.4.1 (page request descriptor).
+Source: VT-d specification 4.1, 11.4.7.6 (fault recording registers), 11.4.7.1 (FSTS), 7.4.1 (page request descriptor).
 """
 
 from __future__ import annotations
 
 from ...base import Origin
-from ...iommu.vtd.layout import FRCD, PageRequest
+from ...iommu.vtd.layout import FRCD, FSTS, IQERCD, PageRequest
 from ...iommu.vtd.names import MEANINGS, Reason
 from ...iommu.vtd.records import decode_fault
 from ..fault import Access, Fault
@@ -82,6 +82,36 @@ def decode_request(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
         facts=(*more, *rest(bits, told)),
         raw=bytes(raw),
     )
+
+
+def decode_status(status: int, details: int | None, origin: Origin, iommu: str = "") -> list[Fault]:
+    """Return what the fault status register says beside the records.
+
+    Args:
+        status: FSTS.
+        details: IQERCD; None: not known.
+        origin: of the register.
+        iommu: name of the unit.
+    """
+    bits = FSTS(status & 0xFFFFFFFF)
+    queue = None if details is None else IQERCD(details & 0xFFFFFFFFFFFFFFFF)
+    found = []
+    if bits.PFO:
+        reason = "faults were lost: the fault recording registers were full"
+        found.append(Fault(origin, "vtd", iommu=iommu, reason=reason, name="PFO", lost=True, count=0))
+    if bits.IQE:
+        facts = (("IQEI", IQERCD.IQEI.show(queue.IQEI)),) if queue else ()
+        reason = "the invalidation queue has stopped at a descriptor that is invalid or could not be read"
+        found.append(Fault(origin, "vtd", iommu=iommu, reason=reason, name="IQE", facts=facts))
+    if bits.ITE:
+        reason = "a device did not answer an invalidation of its translation cache in time"
+        identifier = queue.ITESID if queue else None
+        found.append(Fault(origin, "vtd", iommu=iommu, reason=reason, name="ITE", identifier=identifier))
+    if bits.ICE:
+        reason = "a device answered an invalidation of its translation cache wrongly"
+        identifier = queue.ICESID if queue else None
+        found.append(Fault(origin, "vtd", iommu=iommu, reason=reason, name="ICE", identifier=identifier))
+    return found
 
 
 def encode(**fields: int) -> bytes:

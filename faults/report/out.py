@@ -160,7 +160,7 @@ def _origin(found: Mapping[str, object], origin: Origin) -> Origin:
     values: dict[str, Any] = {}
     for name, kind in _PLACE.items():
         value = found.get(f"fault.origin.{name}")
-        if isinstance(value, kind) and not isinstance(value, bool):
+        if isinstance(value, kind) and not isinstance(value, bool) and value != "":
             values[name] = value
     return Origin(values.pop("source", ""), **values) if values else origin
 

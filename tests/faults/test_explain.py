@@ -333,7 +333,8 @@ def test_a_cause_that_linux_prints_as_a_number() -> None:
     fault = from_registers("cause 13 devid: 0x18 iotval: 90001000 iotval2: 0", source="dmesg").faults[0]
     assert said(fault, board("riscv-virt-dt")).splitlines() == [
         (
-            "what: riscv-iommu@0000:00:02.0 refused a read of 0x90001000 by device ID 0x18: read page fault "
+            "what: riscv-iommu@0000:00:02.0 refused a read of 0x90001000 by device ID 0x18: "
+            "the address is not mapped, or not for reading "
             "(cause 13, stage 1) [dmesg: CAUSE]"
         ),
         (
@@ -548,7 +549,8 @@ def test_an_endpoint() -> None:
     fault = virtio.decode(virtio.encode(reason=2, ADDRESS=1, endpoint=256, address=0x11110000), HERE)
     assert said(fault).splitlines() == [
         (
-            "what: a virtio-iommu refused an access of 0x11110000 by endpoint 0x100: no mapping allows it "
+            "what: a virtio-iommu refused an access of 0x11110000 by endpoint 0x100: "
+            "the address is not mapped, or not for such an access "
             "(VIRTIO_IOMMU_FAULT_R_MAPPING, reason 2) [here]"
         ),
         "who: give the board (--board) to learn which device sends this ID",

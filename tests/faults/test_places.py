@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from iommuman.base import Origin
+from iommuman.faults import places
 from iommuman.faults.attribute import attribute
+from iommuman.faults.places import PAGE, Landscape
 from iommuman.faults.raw import vtd
 from iommuman.parsers.memory_map import MemoryRange
+from iommuman.topology import Grant, Topology
+from iommuman.topology.builder import TopologyBuilder
 
 from tests.faults.test_attribute import made, read, translation
 from tests.faults.test_units import board
@@ -92,3 +98,41 @@ def test_an_interrupt_index_is_no_address() -> None:
     fault = vtd.decode(vtd.encode(FI=0x26 << 48, SID=0x18, FR=0x26, F=1), HERE)
     found = attribute(fault, board("q35-vtd"))
     assert (found.places, found.near, found.tags) == ((), (), frozenset())
+
+
+EXTENTS = st.lists(st.tuples(st.integers(0, 12).map(lambda n: n * 0x800), st.integers(0, 5).map(lambda n: n * 0x900)))
+
+
+def around(address: int, landscape: Landscape) -> tuple[set[str], set[tuple[str, int]], bool, bool]:
+    """Return the names of what an address falls in and of what it misses with the distance, and two tags."""
+    found = landscape.around(translation(0x10, address), (), ())
+    near = {(one.place.name.split()[1], one.distance) for one in found.near}
+    return {one.name.split()[1] for one in found.places}, near, "other-grant" in found.tags, "ram" in found.tags
+
+
+@given(EXTENTS, EXTENTS, st.lists(st.integers(0, 0xC000), min_size=1, max_size=20), st.sampled_from([1, 16384]))
+def test_each_extent_is_told_where_it_is(
+    grants: list[tuple[int, int]], ram: list[tuple[int, int]], addresses: list[int], most: int
+) -> None:
+    """However extents overlap, and however little is remembered, the answer is that of looking at each of them."""
+    builder = TopologyBuilder()
+    builder.grants += [
+        Grant(f"g{number}", start, length, read=True, write=True, devices=(), origin=HERE)
+        for number, (start, length) in enumerate(grants)
+    ]
+    memory = [MemoryRange(start, length, "ram", HERE) for start, length in ram]
+    landscape = Landscape(Topology(builder), memory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(places, "MOST_REMEMBERED", most)
+        for address in addresses:
+            inside, near = set(), set()
+            for number, (start, length) in enumerate(grants):
+                if start <= address < start + length:
+                    inside.add(f"g{number}")
+                elif start - PAGE <= address < start:
+                    near.add((f"g{number}", address - start))
+                elif start + length <= address < start + length + PAGE:
+                    near.add((f"g{number}", address - start - length))
+            in_ram = any(start <= address < start + length for start, length in ram)
+            names, *others = around(address, landscape)
+            assert (names - {"memory"}, *others) == (inside, near, bool(inside), in_ram)

@@ -33,6 +33,11 @@ def board(name: str) -> Topology:
          "Linux numbers units in the order of the table, and this is dmar0"),
         ("dmar-segments", "vtd", "dmar3", "vtd@fbffc000",
          "Linux numbers units in the order of the table, and this is dmar3"),
+        ("ivrs-segments", "amdvi", "ivhd0", "amdvi@fd000000",
+         "Linux numbers units in the order of the table, and this is ivhd0"),
+        ("ivrs-segments", "amdvi", "ivhd2", "amdvi@fd200000",
+         "Linux numbers units in the order of the table, and this is ivhd2"),
+        ("ivrs-hid", "amdvi", "ivhd7", "amdvi@fe000000", "the board has no other amdvi"),
         ("q35-vtd", "", "", "vtd@fed90000", "the board has no other unit"),
         ("riscv-virt-dt", "riscv-iommu", "0000:00:02.0", "riscv-iommu@0000:00:02.0", "its name says so"),
     ],
@@ -68,3 +73,14 @@ def test_platform_devices_are_numbered_over_smmus_and_counters() -> None:
     topology = Topology(builder)
     names = {n: find_unit(Fault(HERE, "smmuv3", iommu=f"arm-smmu-v3.{n}.auto"), topology).name for n in range(5)}
     assert names == {0: "smmuv3@1000", 1: "", 2: "smmuv3@3000", 3: "smmuv3@5000", 4: ""}
+
+
+def test_units_without_a_block_of_the_first_type_have_no_number() -> None:
+    """Linux takes the blocks of an IVRS that have the type of the first unit, and counts these in their order."""
+    builder = TopologyBuilder()
+    for base, offset, kind in ((0x3000, 0x30, "11h"), (0x2000, 0x60, "10h"), (0x1000, 0x90, "11h")):
+        origin = Origin("IVRS", "IVRS", offset)
+        builder.iommus.append(Iommu(f"amdvi@{base:x}", "amdvi", origin, base, properties=(("IVHD type", kind),)))
+    topology = Topology(builder)
+    names = [find_unit(Fault(HERE, "amdvi", iommu=f"ivhd{number}"), topology).name for number in range(3)]
+    assert names == ["amdvi@3000", "amdvi@1000", ""]

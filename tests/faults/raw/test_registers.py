@@ -37,7 +37,7 @@ def test_a_status_register_tells_of_the_invalidation_queue() -> None:
     """FSTS.IQE, ICE and ITE, with the sources that IQERCD names."""
     faults = from_registers("FSTS: 0x70, IQERCD: 0x0108010000000003").faults
     assert [(one.name, one.identifier) for one in faults] == [("IQE", None), ("ITE", 0x100), ("ICE", 0x108)]
-    assert faults[0].facts == (("IQEI", 3),)
+    assert faults[0].facts == (("IQEI", "TYPE"),)
     assert from_registers("FSTS 40").faults[0].identifier is None
 
 
@@ -88,8 +88,8 @@ def test_an_event_that_linux_does_not_know() -> None:
 def test_riscv_fields() -> None:
     """As Linux prints them: the cause is decimal and says what was tried; with a TTYP it is a whole record."""
     (fault,) = from_registers("cause 21 devid: 0x100 iotval: 80001000 iotval2: 90000003", iommu="x").faults
-    told(fault, code=21, reason="read guest page fault", identifier=0x100, address=0x80001000, ipa=0x90000000)
-    told(fault, access="read", stage=2, raw=b"", iommu="x")
+    told(fault, code=21, reason="the guest's address is not mapped, or not for reading", identifier=0x100)
+    told(fault, address=0x80001000, ipa=0x90000000, access="read", stage=2, raw=b"", iommu="x")
     told(from_registers("cause 258 devid: 0x100").faults[0], access="", stage=None)
     (fault,) = from_registers("CAUSE=13 TTYP=3 DID=256 PID=7 IOTVAL=0x1000").faults
     told(fault, access="write", identifier=256, substream=7, address=0x1000)

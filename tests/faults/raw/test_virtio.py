@@ -17,7 +17,7 @@ from . import HERE, fields_of, quads, told, values_told
     [
         (0, "VIRTIO_IOMMU_FAULT_R_UNKNOWN", "the device says no reason"),
         (1, "VIRTIO_IOMMU_FAULT_R_DOMAIN", "the endpoint is attached to no domain"),
-        (2, "VIRTIO_IOMMU_FAULT_R_MAPPING", "no mapping allows it"),
+        (2, "VIRTIO_IOMMU_FAULT_R_MAPPING", "the address is not mapped, or not for such an access"),
         (3, "", "reason not defined by virtio 1.2"),
     ],
 )
