@@ -93,7 +93,7 @@ def _run(arguments: argparse.Namespace, topology: Topology, log: _Log) -> int:
     from ..manager.state import StateFile
 
     access = load_access(arguments.access) if arguments.access is not None else None
-    started = start_manager(topology, degraded=arguments.degraded)
+    started = start_manager(topology, degraded=arguments.degraded, scenario=arguments.scenario)
     manager = started.manager
     sink = log.to_file(arguments.faults_to) if arguments.faults_to else log.to_set
     kinds = {unit.name: unit.kind for unit in topology.iommus.values()}
@@ -129,6 +129,8 @@ def announce(manager: Manager, log: Callable[[Level, str], None]) -> None:
         ]
         startup = [one for one in devices if survey.members[one].startup]
         granted = f", but what the configuration grants {', '.join(startup)}" if startup else ""
+        played = [one for one in devices if manager.object_of(one) and one not in startup]
+        granted += f", but what the scenario grants {', '.join(played)}" if played else ""
         log("info", f"{name} controls {len(devices)} devices; all are denied everything{granted}: {', '.join(devices)}")
     for word, open_ones in (("no unit stands before", survey.unrestricted), ("unknown who controls", survey.unknown)):
         for name, reason in open_ones:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from iommuman.logging_backend import packets, snapshot
-from iommuman.manager import Access, Client
+from iommuman.manager import Access, Client, ManagerError
 
 from tests.cli.conftest import Ran
-from tests.conftest import BOARDS, HANDMADE
+from tests.conftest import BOARDS, FIXTURES, HANDMADE
 
 BOARD = BOARDS / "q35-vtd"
 
@@ -277,3 +277,21 @@ def test_a_stop_with_clients_connected_is_quiet(tmp_path: Path) -> None:
         assert process.wait(10) == 0
         assert process.stderr.read() == b""
     process.stderr.close()
+
+
+def test_a_scenario_is_played_before_clients_come(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """VMs of a scenario stay, and have their devices; what they were granted is said at start."""
+    path = tmp_path / "s"
+    held: list[ManagerError] = []
+
+    def use() -> None:
+        with Client.connect(str(path), "driver") as client, pytest.raises(ManagerError) as caught:
+            client.add_device(client.create_object(), "0000:00:03.0")
+        held.append(caught.value)
+
+    thread = meanwhile(path, use)
+    ran = run("run", "--board", BOARD, "--socket", path, "--scenario", FIXTURES / "scenarios" / "two-vms.toml")
+    thread.join()
+    assert ran.status == 0
+    assert "but what the scenario grants 0000:00:03.0, 0000:00:09.0: " in ran.err
+    assert [error.reason for error in held] == ["EBUSY"]
