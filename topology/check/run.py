@@ -28,8 +28,11 @@ from . import (
     reading_devicetree,
     reading_dmar,
     reading_iort,
+    reading_ivrs,
     reading_machine,
     reading_memory,
+    reading_rimt,
+    reading_viot,
 )
 from .board import Board
 from .rule import Rule
@@ -47,6 +50,9 @@ RULES: tuple[Rule, ...] = (
     *iort_units.RULES,
     *iort_maps.RULES,
     *iort_rmr.RULES,
+    *reading_ivrs.RULES,
+    *reading_viot.RULES,
+    *reading_rimt.RULES,
     *mcfg.RULES,
     *reading_machine.RULES,
     *reading_memory.RULES,

@@ -25,8 +25,11 @@ from iommuman.topology.check import (
     reading_devicetree,
     reading_dmar,
     reading_iort,
+    reading_ivrs,
     reading_machine,
     reading_memory,
+    reading_rimt,
+    reading_viot,
 )
 from iommuman.topology.load import load_inputs
 
@@ -36,7 +39,7 @@ from tests.parsers.devicetree.test_blob import PROP, ROOT, header, small, struct
 from tests.parsers.pci.test_file import document
 from tests.parsers.pci.test_sysfs import space, tree
 
-from . import iorts
+from . import handmade, iorts
 from .boards import ALL, ENDPOINT, HIERARCHY, NAMED, andd, dmar, drhd, rhsa, rmrr, scope, sidp
 from .boards import table as other
 from .iorts import DEVICE, ITS, RMR, SMMU, SMMU2, SOUND, changed, sound
@@ -50,6 +53,9 @@ READING = (
     *reading.RULES,
     *reading_dmar.RULES,
     *reading_iort.RULES,
+    *reading_ivrs.RULES,
+    *reading_viot.RULES,
+    *reading_rimt.RULES,
     *reading_machine.RULES,
     *reading_memory.RULES,
     *reading_devicetree.RULES,
@@ -280,8 +286,8 @@ CASES: dict[str, tuple[Tell, Tell]] = {
     "SOURCE-EMPTY": (file(b"text"), table(SOUND)),
     "SOURCE-MANY": (limited(sources, "MAX_ENTRIES", folder_of(3), 2), limited(sources, "MAX_ENTRIES", folder_of(2), 2)),
     "SOURCE-UNREAD": (
-        file(build_table(SOUND).replace(b"IORT", b"RIMT", 1)),
-        file(build_table(SOUND).replace(b"IORT", b"SRAT", 1)),
+        file(build_table(other("RIMT", bytes(11)))),
+        file(build_table(other("RIMT", bytes(12)))),
     ),
     "CHECK-MORE": (table(short_names(1001)), table(short_names(1000))),
     "ACPIDUMP-OFFSET": (file(dump(2)), file(dump())),
@@ -480,6 +486,11 @@ CASES: dict[str, tuple[Tell, Tell]] = {
     "BOARD-VALUE": (module("title = 1"), module("title = '1'")),
     "BOARD-NOTE": (module("notes = ['a']"), module("notes = []")),
     "BOARD-GROUP": (module(BOARD + GROUP), module(BOARD)),
+    **{rule: (table(breaks), table(keeps)) for rule, (breaks, keeps) in handmade.CASES.items()},
+    **{
+        rule: (table(breaks, pci(None)), table(keeps, pci(None)))
+        for rule, (breaks, keeps) in handmade.BESIDE_PCI.items()
+    },
 }
 
 
