@@ -33,8 +33,7 @@ def first_only(whole: Table, length: int) -> Table:
 
 def advice(made: Board) -> list[str]:
     """Return what is advised about I/O APICs that the table does not name."""
-    (rule,) = (one for one in ivrs.RULES if one.id == "IVRS-IOAPIC")
-    return [finding.advice.partition("; ")[2] for finding in ivrs._io_apic(rule, made)]
+    return [finding.advice.partition("; ")[2] for finding in check(made, "IVRS-IOAPIC".__eq__)]
 
 
 CASES = (
