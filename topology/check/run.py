@@ -34,6 +34,7 @@ from . import (
     reading_memory,
     reading_rimt,
     reading_viot,
+    viot_rimt,
 )
 from .board import Board
 from .rule import Rule
@@ -55,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     *ivrs.RULES,
     *reading_viot.RULES,
     *reading_rimt.RULES,
+    *viot_rimt.RULES,
     *mcfg.RULES,
     *reading_machine.RULES,
     *reading_memory.RULES,
