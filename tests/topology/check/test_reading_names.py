@@ -60,10 +60,20 @@ def emitted() -> Iterator[tuple[str, str | None]]:
             )
 
 
+def node_tables() -> Iterator[str]:
+    """Yield the names of the tables that are an array of nodes."""
+    for path in (REPOSITORY / "parsers" / "acpi").glob("*/reader.py"):
+        for one in ast.walk(ast.parse(path.read_text())):
+            match one:
+                case ast.Call(func=ast.Name(id="NodeArray"), args=[ast.Constant(value=str(name)), *_]):
+                    yield name
+
+
 def test_every_rule_that_a_reader_names_has_its_words() -> None:
     """Each identifier that a reader gives a finding is a rule, and each rule without a function of its own is given."""
     found = {rule for rule, _ in emitted()}
     assert {MADT_ENTRIES.rule, SRAT_ENTRIES.rule} == set(SHARED["kinds"])
+    assert set(node_tables()) == set(SHARED["kind"])
     assert found | {"CHECK-MORE"} == {rule.id for rule in (*READING, *machine_names.UNREAD)}
 
 
