@@ -153,10 +153,10 @@ def _io_apic(rule: Rule, board: Board) -> Iterator[Finding]:
         if number in named:
             continue
         rid, machines = _OVERRIDES.get(number, (None, ""))
-        advice = f"{rule.fix}; until then boot Linux with ivrs_ioapic[{number}]=<bus>:<device>.<function>"
+        advice = f"until the table is mended, boot Linux with ivrs_ioapic[{number}]=<bus>:<device>.<function>"
         if rid is not None:
             value = f"{rid >> 8:02x}:{rid >> 3 & 0x1F:02x}.{rid & 7}"
-            advice = f"{rule.fix}; until then boot Linux with ivrs_ioapic[{number}]={value} (right on {machines})"
+            advice = f"until the table is mended, boot Linux with ivrs_ioapic[{number}]={value} (right on {machines})"
         yield rule.finding(
             table.origin(entry), f"the IVRS does not name I/O APIC {number}", field="I/O APIC ID", found=str(number),
             expected=" or ".join(map(str, sorted(named)[:8])) or "none", advice=advice,

@@ -33,7 +33,7 @@ def first_only(whole: Table, length: int) -> Table:
 
 def advice(made: Board) -> list[str]:
     """Return what is advised about I/O APICs that the table does not name."""
-    return [finding.advice.partition("; ")[2] for finding in check(made, "IVRS-IOAPIC".__eq__)]
+    return [finding.advice for finding in check(made, "IVRS-IOAPIC".__eq__)]
 
 
 CASES = (
@@ -135,9 +135,9 @@ def test_what_breaks_a_rule_is_found_and_what_barely_does_not_is_not(case: Case)
 def test_what_linux_is_to_be_told_of_an_io_apic() -> None:
     """For those that Linux knows to be missing on laptops, its own address is advised; of others nobody knows it."""
     assert advice(hids(numbers=(4, 5, 6))()) == [
-        "until then boot Linux with ivrs_ioapic[4]=00:14.0 (right on some Dell and Acer laptops)",
-        "until then boot Linux with ivrs_ioapic[5]=00:00.2 (right on Dell Inspiron 7375)",
-        "until then boot Linux with ivrs_ioapic[6]=<bus>:<device>.<function>",
+        "until the table is mended, boot Linux with ivrs_ioapic[4]=00:14.0 (right on some Dell and Acer laptops)",
+        "until the table is mended, boot Linux with ivrs_ioapic[5]=00:00.2 (right on Dell Inspiron 7375)",
+        "until the table is mended, boot Linux with ivrs_ioapic[6]=<bus>:<device>.<function>",
     ]
 
 
