@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, HANDMADE, ROOT
+from tests.parsers.acpi.test_sdt import sealed
 
 ZERO = HANDMADE / "damaged" / "dmar-base-zero"
 SCOPE = HANDMADE / "damaged" / "dmar-wrong-scope"
@@ -150,10 +151,17 @@ def test_what_is_not_read_and_what_is_ignored(run: Callable[..., Ran], tmp_path:
     """A table that is not read leaves "no IOMMU" open, unless the configuration says that it is not to be used."""
     (tmp_path / "own.smmu").write_text("smmu vtd unit own 0x1000 device pci:0:3.0 use own")
     (tmp_path / "ignore.smmu").write_text("smmu amdvi ignore")
-    open_ = run("dump", BOARDS / "q35-amd", "--config", tmp_path / "own.smmu")
+    board = tmp_path / "board"
+    board.mkdir()
+    (board / "pci.json").write_bytes((BOARDS / "q35-amd" / "pci.json").read_bytes())
+    (board / "IVRS.bin").write_bytes(sealed(b"IVRS", bytes(11)))
+    open_ = run("dump", board, "--config", tmp_path / "own.smmu")
     assert "IVRS, which is not read and may name one" in open_.out
-    told = run("dump", BOARDS / "q35-amd", "--config", tmp_path / "ignore.smmu")
-    assert "IVRS" not in told.out + told.err.replace("IVRS.bin", "")
+    told = run("dump", board, "--config", tmp_path / "ignore.smmu")
+    assert "IVRS" not in told.out
+    assert "declares IOMMUs" in open_.err
+    assert "declares IOMMUs" not in told.err
+    assert "the configuration ignores this table" in told.err
     assert "NO IOMMU" in told.out
     alone = run("dump", BOARDS / "q35-vtd" / "pci.json", "--config", tmp_path / "own.smmu")
     assert "cannot be told" not in alone.out

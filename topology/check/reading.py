@@ -37,11 +37,11 @@ RULES = (
     Rule(
         "SOURCE-UNREAD",
         "warning",
-        "a table that declares IOMMUs is not read",
+        "a table that declares IOMMUs is too short to be read",
         "",
         "Devices for which nothing else names an IOMMU may have one.",
         "Linux reads DMAR, IORT, IVRS, RIMT and VIOT each with a driver of its own.",
-        "judge the devices that it names by other means",
+        "dump the table again, or judge the devices that it names by other means",
     ),
     Rule(
         "CHECK-MORE",

@@ -19,6 +19,7 @@ from . import (
     iort_maps,
     iort_rmr,
     iort_units,
+    ivrs,
     machine,
     machine_memory,
     machine_names,
@@ -28,8 +29,12 @@ from . import (
     reading_devicetree,
     reading_dmar,
     reading_iort,
+    reading_ivrs,
     reading_machine,
     reading_memory,
+    reading_rimt,
+    reading_viot,
+    viot_rimt,
 )
 from .board import Board
 from .rule import Rule
@@ -47,6 +52,11 @@ RULES: tuple[Rule, ...] = (
     *iort_units.RULES,
     *iort_maps.RULES,
     *iort_rmr.RULES,
+    *reading_ivrs.RULES,
+    *ivrs.RULES,
+    *reading_viot.RULES,
+    *reading_rimt.RULES,
+    *viot_rimt.RULES,
     *mcfg.RULES,
     *reading_machine.RULES,
     *reading_memory.RULES,

@@ -20,8 +20,10 @@ NO_RULES = re.compile("TOPOLOGY-NAME|UTF-8|LATIN-1|(LOG|QVM|SCENARIO)-.*")
 scenarios are read by other commands than `check`.
 """
 
-ENTRY_TABLES = ("MADT", "SRAT")
-"""What stands before the names of rules that tables of entries have in common."""
+SHARED = {"kinds": ("MADT", "SRAT"), "kind": ("IORT", "RIMT", "VIOT"), "self": ("IORT", "RIMT")}
+"""What stands before the names of rules that tables have in common, by what the reader calls what holds it: tables of
+entries, tables of nodes, and those of them whose nodes have arrays.
+"""
 
 
 def said_by(argument: ast.expr) -> list[str]:
@@ -30,9 +32,12 @@ def said_by(argument: ast.expr) -> list[str]:
         case ast.Constant(value=str(word)):
             return [word]
         case ast.JoinedStr(
-            values=[ast.FormattedValue(value=ast.Attribute(attr="rule")), ast.Constant(value=str(rest))]
+            values=[
+                ast.FormattedValue(value=ast.Attribute(value=ast.Name(id=holder), attr="rule")),
+                ast.Constant(value=str(rest)),
+            ]
         ):
-            return [f"{name}{rest}" for name in ENTRY_TABLES]
+            return [f"{name}{rest}" for name in SHARED[holder]]
         case _:
             return []
 
@@ -55,10 +60,20 @@ def emitted() -> Iterator[tuple[str, str | None]]:
             )
 
 
+def node_tables() -> Iterator[str]:
+    """Yield the names of the tables that are an array of nodes."""
+    for path in (REPOSITORY / "parsers" / "acpi").glob("*/reader.py"):
+        for one in ast.walk(ast.parse(path.read_text())):
+            match one:
+                case ast.Call(func=ast.Name(id="NodeArray"), args=[ast.Constant(value=str(name)), *_]):
+                    yield name
+
+
 def test_every_rule_that_a_reader_names_has_its_words() -> None:
     """Each identifier that a reader gives a finding is a rule, and each rule without a function of its own is given."""
     found = {rule for rule, _ in emitted()}
-    assert {MADT_ENTRIES.rule, SRAT_ENTRIES.rule} == set(ENTRY_TABLES)
+    assert {MADT_ENTRIES.rule, SRAT_ENTRIES.rule} == set(SHARED["kinds"])
+    assert set(node_tables()) == set(SHARED["kind"])
     assert found | {"CHECK-MORE"} == {rule.id for rule in (*READING, *machine_names.UNREAD)}
 
 

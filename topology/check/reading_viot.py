@@ -1,0 +1,106 @@
+"""What is found while a VIOT is read, and while its nodes are followed."""
+
+from __future__ import annotations
+
+from .rule import Rule
+
+_VIOT = "ACPI 6.6 §5.2.33"
+
+RULES = (
+    Rule(
+        "VIOT-NODE-OFFSET",
+        "error",
+        "the nodes do not begin inside the table",
+        _VIOT,
+        "No node can be read: no device has a virtio-iommu.",
+        "Linux prints 'Node pointer overflows, bad table' and finds no node.",
+        "write the offset of the first node, 48 when nothing stands before it",
+        ("fwts", "Linux"),
+    ),
+    Rule(
+        "VIOT-NODE-END",
+        "error",
+        "the table ends before its nodes do",
+        _VIOT,
+        "The last nodes are missing or cut off, and with them endpoints or their virtio-iommu.",
+        "Linux prints 'Node pointer overflows, bad table' and reads no further.",
+        "correct the node count, the length of the node or that of the table",
+        ("Linux",),
+    ),
+    Rule(
+        "VIOT-NODE-LENGTH",
+        "error",
+        "a node is too short for its type",
+        _VIOT,
+        "What the node says of endpoints is lost; with less than its own header, so is all that follows.",
+        "Linux prints 'Empty node, bad table' at less than a header and 'Invalid PCI node size' at a short range.",
+        "write the size of the whole node as its length: 24 for endpoints, 16 for a virtio-iommu",
+        ("fwts", "Linux"),
+    ),
+    Rule(
+        "VIOT-NODE-TYPE",
+        "warning",
+        "a node has an unknown type",
+        _VIOT,
+        "What it says of endpoints is not known.",
+        "Linux prints 'Unsupported node' and passes it by.",
+        "use types 1 to 4",
+        ("fwts", "Linux"),
+    ),
+    Rule(
+        "VIOT-TRAILING",
+        "warning",
+        "bytes follow the last node",
+        _VIOT,
+        "If they are a node that the count leaves out, its endpoints have no virtio-iommu.",
+        "Linux reads as many nodes as the table counts.",
+        "count all nodes, or take the bytes away",
+    ),
+    Rule(
+        "VIOT-REFERENCE",
+        "error",
+        "a node does not lead to a virtio-iommu",
+        _VIOT,
+        "Its endpoints have no virtio-iommu: what they access is not translated.",
+        "Linux prints 'No IOMMU node found' and leaves the node out.",
+        "write the offset of a node of type 3 or 4, from the start of the table",
+        ("Linux",),
+    ),
+    Rule(
+        "VIOT-UNIT-ABSENT",
+        "warning",
+        "a virtio-iommu is to be a function that is not there",
+        _VIOT,
+        "If it has another address than the table says, its endpoints have no virtio-iommu.",
+        "Linux prints 'Could not find PCI IOMMU', and the endpoints have none.",
+        "write the segment and requester ID of the virtio-iommu",
+        ("Linux",),
+    ),
+    Rule(
+        "VIOT-RANGE",
+        "error",
+        "a PCI range ends before it begins",
+        _VIOT,
+        "No function is in the range, so those that are meant have no virtio-iommu.",
+        "Linux finds no function in it.",
+        "write the last segment and requester ID, which are included, as the ends",
+    ),
+    Rule(
+        "VIOT-SEGMENTS",
+        "warning",
+        "the ranges are for more segments than a machine has",
+        _VIOT,
+        "What the table says of the segments that are left out is not checked.",
+        "Linux has no such limit.",
+        "write the segments that there are",
+    ),
+    Rule(
+        "VIOT-ENDPOINT-TWICE",
+        "warning",
+        "two nodes name one endpoint",
+        _VIOT,
+        "The endpoint has another virtio-iommu, or another ID, than one of the nodes says.",
+        "Linux takes the later node.",
+        "name each endpoint once",
+    ),
+)  # fmt: skip
