@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ..base import IommumanError
-from .output import EPILOG, MOST_COLUMNS, UNREADABLE, UNSAFE, USAGE, complain, finding_text, version
+from .output import EPILOG, MOST_COLUMNS, UNREADABLE, UNSAFE, USAGE, complain, drop, finding_text, version
 
 COMMANDS = {
     "dump": "show a board's IOMMU topology",
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: that is no error. Python must not flush again at exit.
-        _drop_output()
+        drop(sys.stdout)
         return 0
     except KeyboardInterrupt:
         return 130
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"iommuman: {finding_text(error.finding)}\n")
         return UNSAFE if error.finding.rule == "MANAGER-UNSAFE" else UNREADABLE
     except OSError as error:
-        _drop_output()
+        drop(sys.stdout)
         complain(f"iommuman: the answer cannot be written: {error.strerror or error}\n")
         return int(parsed.trouble)
     return status
@@ -66,11 +66,6 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str], parsed: argparse
     except SystemExit as stop:  # argparse has said why, or shown what was asked for
         return stop.code if isinstance(stop.code, int) else USAGE
     return status
-
-
-def _drop_output() -> None:
-    """Send what is left to be written nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -75,8 +74,16 @@ def write(text: str) -> None:
 def complain(text: str) -> None:
     """Write to stderr; where that cannot be done, the exit status is all that is left to speak."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):
+        try:
             sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Send what is left of a stream nowhere: Python flushes it again at exit, and fails with a status of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _plain_lines(text: str) -> str:
