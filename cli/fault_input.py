@@ -12,6 +12,7 @@ from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from ..base import Finding, Origin, printable
+from .output import add_configurations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,11 +34,9 @@ _SLOG2 = b"IOSLOG2\0"
 
 def add_board(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a board; without one, faults say what their records say."""
-    add = parser.add_argument
-    add("--board", nargs="+", default=[], metavar="SOURCE", help="the board's tables, tree or folder, as for dump")
-    add("--config", action="append", default=[], metavar="FILE", help="a .smmu file to lay over the board")
-    add("--keep", action="store_true", help="let the board's facts stay where the configuration says otherwise")
-    add("--board-module", default="", metavar="NAME", help="name or file of a board module")
+    text = "the board's tables, tree or folder, as for dump"
+    parser.add_argument("--board", nargs="+", default=[], metavar="SOURCE", help=text)
+    add_configurations(parser)
 
 
 @dataclass(frozen=True, slots=True)

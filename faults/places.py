@@ -77,7 +77,7 @@ class Landscape:
         """Take a board, and its memory map where that is known."""
         self._topology = topology
         self._memory = memory
-        self._places = [*all_places(topology), *_grants(topology), *_doorbells(topology)]
+        self._places = [*all_places(topology), *grant_places(topology), *doorbell_places(topology)]
         arm = next((unit for unit in topology.iommus.values() if unit.kind.startswith("smmu")), None)
         window = "the window in which Linux maps MSI doorbells"
         self._arm = [] if arm is None else [Place(window, LINUX_MSI, LINUX_MSI_LENGTH, arm.origin)]
@@ -147,7 +147,7 @@ class Landscape:
         return found
 
 
-def _grants(topology: Topology) -> Iterator[Place]:
+def grant_places(topology: Topology) -> Iterator[Place]:
     """Iterate over the memory that a configuration grants, with whom it is granted to and how."""
     for grant in topology.grants:
         who = ", ".join(grant.devices) or "no device"
@@ -155,7 +155,7 @@ def _grants(topology: Topology) -> Iterator[Place]:
         yield Place(f"grant {grant.name} ({rights}) of {who}", grant.start, grant.length, grant.origin)
 
 
-def _doorbells(topology: Topology) -> Iterator[Place]:
+def doorbell_places(topology: Topology) -> Iterator[Place]:
     """Iterate over the registers that message-signalled interrupts are written to."""
     for controller in topology.msi_controllers.values():
         if controller.base is not None:

@@ -8,14 +8,12 @@ from itertools import pairwise
 
 from ..base import RangeSet
 from ..topology import Device, Route, Topology, routes
+from ..topology.view import INTERRUPT_SOURCES
 from .mappings import Access, Segment
 from .ports import GRANULE, Port
 
 MOST_IDS = 4096
 """IDs of one device that are programmed one by one; more than this is taken for a mistake."""
-
-INTERRUPT_SOURCES = ("pmcg", "iwb")
-"""Kinds of devices that write interrupt messages and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..base import Origin, RangeSet
 from .model import Carries, IdMap, PciRoot
-from .resolve import INCLUDE_ALL, match
+from .resolve import INCLUDE_ALL, MOST_HOPS, match
 from .topology import ALL_BITS, Topology
 
 ALL_RIDS = 0x10000
@@ -20,9 +20,6 @@ ALL_RIDS = 0x10000
 
 WRAP = ALL_BITS + 1
 """Maps look at 32 bits of an ID: one that has more is looked at without them."""
-
-MOST_HOPS = 64
-"""Steps after which the maps are taken to lead in a circle."""
 
 
 @dataclass(frozen=True, slots=True)

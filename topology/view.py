@@ -43,6 +43,10 @@ MEANINGS = {
 """What must hold for reserved memory, in words."""
 
 
+INTERRUPT_SOURCES = ("pmcg", "iwb")
+"""Kinds of devices that write interrupt messages and nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A device, and what becomes of each ID that it sends."""

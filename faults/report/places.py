@@ -5,11 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from ...topology import Topology
-from ...topology.query import Place, all_places
-from .records import PAGE, PlaceRow
-
-_ITS_LENGTH = 0x20000
-"""Bytes of the two frames of a GIC ITS; of other MSI controllers the first page is what devices write to."""
+from ...topology.query import all_places
+from ..places import doorbell_places, grant_places
+from .records import PlaceRow
 
 _KINDS = (
     ("reserved memory", "reserved"),
@@ -33,7 +31,7 @@ class PlaceCounter:
     def __init__(self, topology: Topology) -> None:
         """Take the reserved memory, grants, registers, windows and doorbells of a board."""
         self.elsewhere = 0
-        self._places = [*all_places(topology), *_others(topology)]
+        self._places = [*all_places(topology), *grant_places(topology), *doorbell_places(topology)]
         self._counts = [0] * len(self._places)
         ends = {end for one in self._places for end in (one.start, one.start + one.length)}
         self._bounds = sorted(ends)
@@ -58,20 +56,6 @@ class PlaceCounter:
             PlaceRow(_kind(one.name), one.name, one.start, one.length, count)
             for one, count in zip(self._places, self._counts, strict=True)
         )
-
-
-def _others(topology: Topology) -> list[Place]:
-    """Return what a configuration grants, and what message-signalled interrupts are written to."""
-    found = []
-    for grant in topology.grants:
-        rights = "".join(letter for letter, given in (("r", grant.read), ("w", grant.write)) if given) or "no access"
-        name = f"grant {grant.name} ({rights}) of {', '.join(grant.devices) or 'no device'}"
-        found.append(Place(name, grant.start, grant.length, grant.origin))
-    for controller in topology.msi_controllers.values():
-        if controller.base is not None:
-            length = _ITS_LENGTH if "its" in controller.kind else PAGE
-            found.append(Place(f"MSI doorbell of {controller.name}", controller.base, length, controller.origin))
-    return found
 
 
 def _kind(name: str) -> str:

@@ -10,6 +10,7 @@ from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
 from ..view import (
+    INTERRUPT_SOURCES,
     KINDS,
     MEANINGS,
     Attachment,
@@ -23,9 +24,6 @@ from ..view import (
 
 BOLD, DIM, RED, GREEN, YELLOW, RESET = "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
 
-
-INTERRUPT_SOURCES = ("pmcg", "iwb")
-"""Kinds of devices that write interrupt messages and nothing else."""
 
 MOST_IDS = 12
 """IDs of one device that are listed in its line; `who` lists all."""
