@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..iommu import Memory, PageAllocator, Simulated
 from ..topology import Iommu, Topology
-from .ports import Port, SmmuV3Port, VtdPort
+from .ports import DRIVEN, Port, open_port
 
 if TYPE_CHECKING:
     from ..iommu.smmuv3.model import Model
@@ -52,7 +52,7 @@ class Machine:
 def simulate(
     topology: Topology, make_memory: Callable[[list[tuple[int, int]]], Memory] = Memory, *, caching: bool = True
 ) -> Machine:
-    """Make a board with the units of a topology that are enabled and of a kind that is modelled: VT-d and SMMUv3.
+    """Make a board with the units of a topology that are enabled and of a kind that is driven.
 
     Args:
         topology: of the board.
@@ -68,15 +68,11 @@ def simulate(
     ports: dict[str, Port] = {}
     private = [(top, TABLES)]
     for unit in topology.iommus.values():
-        if not unit.enabled or unit.base is None or unit.base >= top or unit.kind not in ("vtd", "smmuv3"):
+        if not unit.enabled or unit.base is None or unit.base >= top or unit.kind not in DRIVEN:
             continue
         length = _attach(unit, platform, models, bits, caching=caching)
         private.append((unit.base, length))
-        ports[unit.name] = (
-            VtdPort(platform, unit.base, pages, unit.name, bits)
-            if unit.kind == "vtd"
-            else SmmuV3Port(platform, unit.base, pages, unit.name)
-        )
+        ports[unit.name] = open_port(unit, unit.base, platform, pages, bits)
     return Machine(memory, platform, models, ports, tuple(private))
 
 

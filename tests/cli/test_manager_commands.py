@@ -37,7 +37,7 @@ def test_prove_shows_what_each_device_reaches(run: Callable[..., Ran], configura
 
 def test_prove_fails_on_a_hole(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, configuration: str) -> None:
     """A device that does not reach what it was granted makes the status 1."""
-    monkeypatch.setattr("iommuman.manager.ports.VtdPort.map", lambda *_: None)
+    monkeypatch.setattr("iommuman.manager.ports.vtd.VtdPort.map", lambda *_: None)
     ran = run("prove", "--board", VTD, "--config", configuration)
     assert ran.status == 1
     assert "! granted but not reached  -w-  0x80000000-0x800fffff  (1 MiB)" in ran.out

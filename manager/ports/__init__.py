@@ -1,0 +1,38 @@
+"""IOMMUs as the manager uses them: one port for every unit, whatever its architecture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .port import GRANULE, AccessWord, Port, Refusal, Space
+
+if TYPE_CHECKING:
+    from ...iommu import PageAllocator, Platform
+    from ...topology import Iommu
+
+__all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port"]
+
+DRIVEN = ("vtd", "smmuv3")
+"""Kinds of units that there is a driver for."""
+
+
+def open_port(unit: Iommu, base: int, platform: Platform, pages: PageAllocator, host_width: int) -> Port:
+    """Take a unit over with every ID denied.
+
+    Args:
+        unit: of a kind that is `DRIVEN`.
+        base: physical address of its registers.
+        platform: what its driver runs on.
+        pages: where its tables go.
+        host_width: bits of a physical address.
+
+    Raises:
+        IommuError: the unit is not there, lacks what the driver needs, or does not answer.
+    """
+    if unit.kind == "vtd":
+        from .vtd import VtdPort
+
+        return VtdPort(platform, base, pages, unit.name, host_width)
+    from .smmuv3 import SmmuV3Port
+
+    return SmmuV3Port(platform, base, pages, unit.name)
