@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
 
 from ...base import Finding, Origin
 from ...base.findings import Severity
+from ...base.quick import quick
 from .layout import Layout, MisfitError
 
 Bits = Mapping[str, tuple[int, int]]
@@ -35,6 +37,8 @@ class FieldValue(NamedTuple):
 
 
 _Record = TypeVar("_Record")
+_quick = cache(quick)
+"""Only for records that come in arrays, when one is read: to make it takes as long as to make a hundred records."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -64,6 +68,14 @@ class Record:
     def read(cls, data: bytes, offset: int, **parts: Any) -> Self:
         """Read the fixed part at `offset`; the caller has checked that it is inside the data, and gives the rest."""
         return cls(offset, *cls.LAYOUT.read(data, offset), **parts)
+
+    @classmethod
+    def read_array(cls, data: bytes, offset: int, count: int) -> tuple[Self, ...]:
+        """Read `count` records that have nothing but their fixed part, one after the other."""
+        places = range(offset, offset + count * cls.LAYOUT.size, cls.LAYOUT.size)
+        make = _quick(cls)
+        found = cls.LAYOUT.read_array(data, offset, count)
+        return tuple([make(place, *values) for place, values in zip(places, found, strict=True)])
 
     @property
     def layout(self) -> Layout:

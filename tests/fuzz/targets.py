@@ -191,7 +191,7 @@ def iomem(data: bytes) -> None:
     ranges, _ = parse_iomem(data[:MOST], "fuzz")
     again, findings = parse_iomem(build_iomem(ranges), "fuzz")
     assert [(one.start, one.length) for one in again] == [(one.start, one.length) for one in ranges]
-    assert not findings
+    assert not findings or not ranges  # of an empty map, it is said that there is nothing in it
 
 
 def json_lines(data: bytes) -> None:
