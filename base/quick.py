@@ -25,7 +25,7 @@ def quick(cls: type[_T]) -> type[_T]:
     stores = []
     for one in fields(frozen):
         scope[f"default_{one.name}"] = one.default
-        arguments[one.kw_only].append(one.name if one.default is MISSING else f"{one.name}=default_{one.name}")
+        arguments[one.kw_only is True].append(one.name if one.default is MISSING else f"{one.name}=default_{one.name}")
         stores.append(f"self.{one.name} = {one.name}")
     declared = ", ".join((*arguments[False], *(arguments[True] if len(arguments[True]) > 1 else ())))
     lines = [f"def make({declared}):", "self = new(twin)", *stores, "self.__class__ = cls", "return self"]

@@ -56,7 +56,7 @@ def test_fields_that_are_given_by_name() -> None:
     assert make("a", 1, rest=b"x") == Named("a", 1, rest=b"x")
     assert make("a", 1) == Named("a", 1)
     with pytest.raises(TypeError):
-        make("a", 1, b"x")  # type: ignore[call-arg, misc]
+        make("a", 1, b"x")  # type: ignore[call-arg]
 
 
 def test_a_class_whose_base_is_frozen_is_made_as_fast() -> None:
