@@ -25,13 +25,22 @@ NO_SOURCE = "no table, acpidump text, device tree or PCI topology"
 SAME = "the same as "
 """Why a file is passed over that was read already; the name under which it was follows."""
 
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"PK\3\4", b"PK\5\6")
+"""What gzip, bzip2, xz and ZIP files begin with."""
+
 _START = 4096
 _FIRST_LETTERS = (*(bytes([letter]) for letter in b"#@adfrsu"), b"")
 """What option words, comments and names of included files begin with; nothing: the first word comes later."""
 
 
-def read_content(data: bytes, name: str, inputs: Inputs) -> None:
-    """Read the content of one file by what it begins with; what it is not is added to `passed_over`.
+def read_content(data: bytes, name: str, inputs: Inputs, depth: int = 0) -> None:
+    """Read the content of one file by what it begins with; what is nothing of ours is added to `passed_over`.
+
+    Args:
+        data: the content.
+        name: of the file, for provenance.
+        inputs: takes what is found.
+        depth: how many archives it is inside of.
 
     Raises:
         ParseError: it is one of ours, and cannot be read at all.
@@ -39,21 +48,25 @@ def read_content(data: bytes, name: str, inputs: Inputs) -> None:
     if len(data) > files.MAX_FILE:
         inputs.passed_over.append((name, f"larger than {files.MAX_FILE >> 20} MiB"))
         return
-    for looks_like, read in _KINDS:
-        if looks_like(data):
-            if data in inputs.contents:  # read twice, every unit in it would be there twice
-                inputs.passed_over.append((name, f"{SAME}{inputs.contents[data]}"))
-            else:
-                inputs.contents[data] = name
-                read(data, name, inputs)
-            return
-    reason = "empty" if not data else NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE
-    inputs.passed_over.append((name, reason))
+    read = _reader(data)
+    if read is None:
+        reason = "empty" if not data else NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE
+        inputs.passed_over.append((name, reason))
+    elif data in inputs.contents:  # read twice, every unit in it would be there twice
+        inputs.passed_over.append((name, f"{SAME}{inputs.contents[data]}"))
+    else:
+        inputs.contents[data] = name
+        read(data, name, inputs, depth)
 
 
 def is_only_configuration(data: bytes) -> bool:
     """Tell whether a file that the user named is a configuration, and nothing else."""
-    return _is_configuration(data) and not any(looks_like(data) for looks_like, _ in _KINDS)
+    return _is_configuration(data) and _reader(data) is None
+
+
+def _reader(data: bytes) -> _Reader | None:
+    """Return what reads a content; None when it is nothing of ours."""
+    return next((read for looks_like, read in _KINDS if looks_like(data)), None)
 
 
 def _is_configuration(data: bytes) -> bool:
@@ -65,11 +78,21 @@ def _is_configuration(data: bytes) -> bool:
     return is_configuration(data)
 
 
+def _looks_packed(data: bytes) -> bool:
+    return data.startswith(_PACKED) or data[257:262] == b"ustar"
+
+
+def _read_packed(data: bytes, name: str, inputs: Inputs, depth: int) -> None:
+    from .containers.packed import read_packed
+
+    read_packed(data, name, inputs, depth)
+
+
 def _looks_like_tree(data: bytes) -> bool:
     return data[:4] == b"\xd0\x0d\xfe\xed"
 
 
-def _read_tree(data: bytes, name: str, inputs: Inputs) -> None:
+def _read_tree(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .devicetree import read_devicetree
 
     inputs.trees.append(read_devicetree(data, name))
@@ -83,7 +106,7 @@ def _looks_like_pci(data: bytes) -> bool:
     return is_pci_file(data)
 
 
-def _read_pci(data: bytes, name: str, inputs: Inputs) -> None:
+def _read_pci(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .pci import parse_pci
 
     inputs.pci.append(parse_pci(data, name))
@@ -95,7 +118,7 @@ def _looks_like_table(data: bytes) -> bool:
     return is_table(data)
 
 
-def _read_table(data: bytes, name: str, inputs: Inputs) -> None:
+def _read_table(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .acpi import parse_table
 
     inputs.tables.append(parse_table(data, name, neighbours=False))
@@ -107,7 +130,7 @@ def _looks_like_acpidump(data: bytes) -> bool:
     return is_acpidump(data)
 
 
-def _read_acpidump(data: bytes, name: str, inputs: Inputs) -> None:
+def _read_acpidump(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .acpi import is_table, parse_table
     from .acpi.acpidump import parse_acpidump
 
@@ -131,7 +154,7 @@ def _looks_like_iomem(data: bytes) -> bool:
     return is_iomem(data)
 
 
-def _read_iomem(data: bytes, name: str, inputs: Inputs) -> None:
+def _read_iomem(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .memory_map import parse_iomem
 
     add_memory(parse_iomem(data, name), inputs)
@@ -150,7 +173,7 @@ def _looks_like_log(data: bytes) -> bool:
     return not parse_boot_log(data).empty
 
 
-def _read_log(data: bytes, name: str, inputs: Inputs) -> None:
+def _read_log(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .kernel_log import parse_boot_log
     from .memory_map import parse_memory_log
 
@@ -168,9 +191,11 @@ def add_memory(found: tuple[tuple[MemoryRange, ...], tuple[Finding, ...]], input
 
 
 # Cheapest first.
-_KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes, str, Inputs], None]], ...] = (
+_Reader = Callable[[bytes, str, "Inputs", int], None]
+_KINDS: tuple[tuple[Callable[[bytes], bool], _Reader], ...] = (
     (_looks_like_tree, _read_tree),
     (_looks_like_table, _read_table),
+    (_looks_packed, _read_packed),
     (_looks_like_pci, _read_pci),
     (_looks_like_iomem, _read_iomem),
     (_looks_like_acpidump, _read_acpidump),

@@ -33,26 +33,29 @@ def is_sys_tree(folder: str, files: Files = DISK) -> bool:
     return any(files.exists(os.path.join(folder, part)) for part in (TABLES, DEVICE_TREE, _PCI))
 
 
-def read_folder(folder: str, inputs: Inputs, files: Files = DISK) -> None:
-    """Read a `/sys` tree, or the files of any other folder in the order of their names."""
+def read_folder(folder: str, inputs: Inputs, files: Files = DISK, depth: int = 0) -> None:
+    """Read a `/sys` tree, or the files of any other folder in the order of their names.
+
+    `depth` is how many archives it is inside of.
+    """
     if is_sys_tree(folder, files):
-        _read_sys(folder, inputs, files)
+        _read_sys(folder, inputs, files, depth)
         return
     for entry in _entries(folder, inputs, files):
         if files.is_folder(entry):
             inputs.passed_over.append((files.show(entry), "a folder"))
         else:
-            _read_entry(entry, inputs, files)
+            _read_entry(entry, inputs, files, depth)
 
 
-def _read_sys(root: str, inputs: Inputs, files: Files) -> None:
+def _read_sys(root: str, inputs: Inputs, files: Files, depth: int) -> None:
     """Read the tables, the device tree and the PCI functions of a `/sys` tree."""
     if files.is_folder(tables := os.path.join(root, TABLES)):
         for entry in _entries(tables, inputs, files):
             if not files.is_folder(entry):  # `data` and `dynamic` hold no tables that speak of IOMMUs
-                _read_entry(entry, inputs, files)
+                _read_entry(entry, inputs, files, depth)
     if files.exists(tree := os.path.join(root, DEVICE_TREE)):
-        _read_entry(tree, inputs, files)
+        _read_entry(tree, inputs, files, depth)
     if files.is_folder(os.path.join(root, _PCI)):
         from .pci import read_sysfs_pci
 
@@ -85,11 +88,11 @@ def _entries(folder: str, inputs: Inputs, files: Files) -> Iterator[str]:
     yield from (os.path.join(folder, name) for name in names[:MAX_ENTRIES])
 
 
-def _read_entry(entry: str, inputs: Inputs, files: Files) -> None:
+def _read_entry(entry: str, inputs: Inputs, files: Files, depth: int) -> None:
     """Read a file that the user did not name: what goes wrong with it does not stop the others."""
     name = files.show(entry)
     try:
-        read_content(files.read(entry), name, inputs)
+        read_content(files.read(entry), name, inputs, depth)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):  # it may be the very table that matters
             inputs.findings.append(cannot_open(name, error))

@@ -48,6 +48,7 @@ class Inputs:
         passed_over: files that are nothing of these, each with the reason.
         findings: what went wrong on the way to a table or tree; what is wrong inside one is kept with it.
         contents: what was read, and the name of the first file that held it.
+        unpacked: how many bytes came out of archives.
     """
 
     tables: list[Table] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Inputs:
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     contents: dict[bytes, str] = field(default_factory=dict)
+    unpacked: int = 0
 
     @property
     def found(self) -> int:
