@@ -13,6 +13,7 @@ from .errors import ParseError
 
 if TYPE_CHECKING:
     from ..base import Finding
+    from .containers.memory_image import Image
     from .memory_map import MemoryRange
     from .sources import Inputs
 
@@ -27,6 +28,11 @@ SAME = "the same as "
 
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"PK\3\4", b"PK\5\6")
 """What gzip, bzip2, xz and ZIP files begin with."""
+
+_HEADERLESS = {b"RSD ": "RSDP", b"FACS": "FACS"}
+_POINTER = b"RSD PTR "
+_FEWEST_IN_AN_IMAGE = 1 << 20
+"""Bytes of the smallest image of memory: the root pointer is below the first MiB, or at its end."""
 
 _START = 4096
 _FIRST_LETTERS = (*(bytes([letter]) for letter in b"#@adfrsu"), b"")
@@ -48,20 +54,56 @@ def read_content(data: bytes, name: str, inputs: Inputs, depth: int = 0) -> None
     if len(data) > files.MAX_FILE:
         inputs.passed_over.append((name, f"larger than {files.MAX_FILE >> 20} MiB"))
         return
-    read = _reader(data)
+    text = _decoded(data)
+    read = _reader(text)
     if read is None:
-        reason = "empty" if not data else NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE
-        inputs.passed_over.append((name, reason))
+        inputs.passed_over.append((name, _why_not(data)))
     elif data in inputs.contents:  # read twice, every unit in it would be there twice
         inputs.passed_over.append((name, f"{SAME}{inputs.contents[data]}"))
     else:
         inputs.contents[data] = name
-        read(data, name, inputs, depth)
+        read(text, name, inputs, depth)
+
+
+def _why_not(data: bytes) -> str:
+    """Return why a content is nothing of ours."""
+    if not data:
+        return "empty"
+    if name := _HEADERLESS.get(data[:4]):
+        return f"{name} is no table with a header"
+    if _is_elf(data) and data[16:18] in (b"\4\0", b"\0\4"):
+        return "an ELF core file; images of memory are read when they are raw, from address 0"
+    return NOT_IN_A_FOLDER if _is_configuration(data) else NO_SOURCE
 
 
 def is_only_configuration(data: bytes) -> bool:
     """Tell whether a file that the user named is a configuration, and nothing else."""
-    return _is_configuration(data) and _reader(data) is None
+    return _is_configuration(data) and _reader(_decoded(data)) is None
+
+
+def read_large(path: str, name: str, inputs: Inputs) -> bool:
+    """Read what a file holds that is too large for anything but an image of memory; tell whether it is one.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    import os
+
+    from .containers.memory_image import FileImage
+
+    descriptor = files.open_file(path)
+    try:
+        image = FileImage(descriptor)
+        return not _is_elf(image.read(0, _START)) and _add_image(image, name, inputs)
+    finally:
+        os.close(descriptor)
+
+
+def _decoded(data: bytes) -> bytes:
+    """Return text without a byte order mark, in UTF-8: PowerShell writes UTF-16 when output is sent to a file."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace").encode("utf-8", "replace")
+    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def _reader(data: bytes) -> _Reader | None:
@@ -121,7 +163,59 @@ def _looks_like_table(data: bytes) -> bool:
 def _read_table(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .acpi import parse_table
 
+    if int.from_bytes(data[4:8], "little") < len(data):
+        from .containers.tables import tables_in
+
+        pieces = list(tables_in(data))
+        if len(pieces) > 1:
+            for offset, piece in pieces:
+                _add_table(piece, f"{name}@0x{offset:x}", inputs)
+            return
     inputs.tables.append(parse_table(data, name, neighbours=False))
+
+
+def _add_table(data: bytes, name: str, inputs: Inputs) -> None:
+    """Add one of several tables; what is wrong with it does not stop the others."""
+    from .acpi import is_table, parse_table
+    from .containers.tables import structure_name
+
+    if data in inputs.contents:
+        inputs.passed_over.append((name, f"{SAME}{inputs.contents[data]}"))
+    elif not is_table(data):
+        inputs.passed_over.append((name, f"{structure_name(data)} is no table with a header"))
+    else:
+        inputs.contents[data] = name
+        try:
+            inputs.tables.append(parse_table(data, name, neighbours=False))
+        except ParseError as error:
+            inputs.findings.append(error.finding)
+
+
+def _looks_like_image(data: bytes) -> bool:
+    if len(data) < _FEWEST_IN_AN_IMAGE or _is_elf(data) or _POINTER not in data:
+        return False
+    from .containers.memory_image import BytesImage, has_pointer
+
+    return has_pointer(BytesImage(data))
+
+
+def _is_elf(data: bytes) -> bool:
+    return data.startswith(b"\x7fELF")
+
+
+def _read_image(data: bytes, name: str, inputs: Inputs, _: int) -> None:
+    from .containers.memory_image import BytesImage
+
+    _add_image(BytesImage(data), name, inputs)
+
+
+def _add_image(image: Image, name: str, inputs: Inputs) -> bool:
+    """Add the tables of an image of memory; tell whether it is one."""
+    from .containers.memory_image import has_pointer, read_image
+
+    for address, table in read_image(image, name, inputs.findings):
+        _add_table(table, f"{name}@0x{address:x}", inputs)
+    return has_pointer(image)
 
 
 def _looks_like_acpidump(data: bytes) -> bool:
@@ -200,4 +294,5 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], _Reader], ...] = (
     (_looks_like_iomem, _read_iomem),
     (_looks_like_acpidump, _read_acpidump),
     (_looks_like_log, _read_log),
+    (_looks_like_image, _read_image),
 )

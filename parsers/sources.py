@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..base import Finding, Origin
-from .content import NO_SOURCE, SAME, is_only_configuration, read_content
+from . import files
+from .content import NO_SOURCE, SAME, is_only_configuration, read_content, read_large
 from .errors import ParseError
 from .files import read_file
 from .folders import cannot_open, read_folder
@@ -126,6 +127,8 @@ def _read_path(path: str, inputs: Inputs, *, more_units: bool) -> None:
         raise ParseError(cannot_open(path, error)) from error
     if is_folder:
         read_folder(place, inputs)
+        return
+    if len(data) > files.MAX_FILE and read_large(place, path, inputs):
         return
     if not is_only_configuration(data):
         read_content(data, path, inputs)
