@@ -78,6 +78,15 @@ class Disk:
 DISK = Disk()
 
 
+def is_link(path: str, files: Files) -> bool:
+    """Tell whether there is a symbolic link."""
+    try:
+        files.link(path)
+    except OSError:
+        return False
+    return True
+
+
 def read_file(path: str, limit: int | None = None) -> bytes:
     """Return the first `limit` bytes of a regular file; without a limit, one byte more than is allowed at most.
 
