@@ -51,7 +51,7 @@ class _Reader:
         try:
             names = self._files.names(folder)
         except OSError as error:
-            finding = self._finding(node.path, f"the node cannot be read: {error.strerror or error}")
+            finding = self._finding("DT-FOLDER", node.path, f"the node cannot be read: {error.strerror or error}")
             if depth == 1:
                 raise ParseError(finding) from error
             self._findings.append(finding)
@@ -67,7 +67,7 @@ class _Reader:
             elif name != "name" and (found := self._property(node, name, path)) is not None:
                 node.append(found)
         if inner and depth >= MAX_DEPTH:
-            self._findings.append(self._finding(node.path, f"nodes are nested deeper than {MAX_DEPTH}", "DT-DEPTH"))
+            self._findings.append(self._finding("DT-DEPTH", node.path, f"nodes are nested deeper than {MAX_DEPTH}"))
             return
         for name, path in inner:
             child = Node(_text(name), None)
@@ -75,7 +75,7 @@ class _Reader:
             self._read_node(child, path, depth + 1)
         if depth == 1 and self._entries > MAX_ENTRIES:
             text = f"there are more than {MAX_ENTRIES} nodes and properties; the rest is left out"
-            self._findings.append(self._finding("/", text))
+            self._findings.append(self._finding("DT-FOLDER", "/", text))
 
     def _property(self, node: Node, name: str, path: str) -> Property | None:
         """Return the property of a file; None when it cannot be read."""
@@ -83,12 +83,12 @@ class _Reader:
             raw = self._files.read(path, MAX_FILE - self._size)
         except OSError as error:
             text = f"the property cannot be read: {error.strerror or error}"
-            self._findings.append(self._finding(f"{node.path} {_text(name)}", text))
+            self._findings.append(self._finding("DT-FOLDER", f"{node.path} {_text(name)}", text))
             return None
         self._size += len(raw)
         return Property(_text(name), raw)
 
-    def _finding(self, part: str, text: str, rule: str = "DT-FOLDER") -> Finding:
+    def _finding(self, rule: str, part: str, text: str) -> Finding:
         return Finding(rule, "error", Origin(self._source, part), text, advice="read or copy the tree as root")
 
 
