@@ -26,7 +26,8 @@ from typing import TypeVar
 from iommuman.base import IommumanError
 from iommuman.parsers.acpi import Raw, build_table, is_table, parse_table, read_body
 from iommuman.parsers.devicetree import DeviceTree, build_devicetree, is_devicetree, read_devicetree
-from iommuman.parsers.sources import MAX_FILE, Inputs, read_sources
+from iommuman.parsers.files import MAX_FILE
+from iommuman.parsers.sources import Inputs, read_sources
 from iommuman.topology import assemble
 from iommuman.topology.check import Board, check
 
