@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from iommuman.parsers import ParseError, sources
+from iommuman.parsers import ParseError, files, folders, sources
 from iommuman.parsers.acpi import Raw, read_body, table
 from iommuman.parsers.acpi.madt import Madt
-from iommuman.parsers.sources import Inputs, read_file, read_sources
+from iommuman.parsers.files import read_file
+from iommuman.parsers.sources import Inputs, read_sources
 
 from tests.conftest import BOARDS
 from tests.parsers.acpi.test_acpidump import write_new, write_old
@@ -237,7 +238,7 @@ def test_pipes_and_loops_in_a_folder_do_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [1 << 20, (1 << 20) - 1])
 def test_files_over_the_limit_are_passed_over(limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of just the largest size is read; of one that is larger, no more than one byte too many is."""
-    monkeypatch.setattr(sources, "MAX_FILE", limit)
+    monkeypatch.setattr(files, "MAX_FILE", limit)
     path = write(tmp_path, big=sealed(b"SSDT", bytes((1 << 20) - 36))) / "big"
     assert len(read_file(str(path))) == min(1 << 20, limit + 1)
     if limit == 1 << 20:
@@ -297,7 +298,7 @@ def test_a_source_that_gives_nothing_names_what_is_in_it_alone(tmp_path: Path) -
 @pytest.mark.parametrize("most", [3, 2])
 def test_a_folder_with_too_many_entries_is_told(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the limit all files are looked at, above it the first by name."""
-    monkeypatch.setattr(sources, "MAX_ENTRIES", most)
+    monkeypatch.setattr(folders, "MAX_ENTRIES", most)
     folder = write(tmp_path, c=SSDT, b=sealed(b"SSDT", b"b"), a=sealed(b"SSDT", b"a"))
     inputs = read_sources([str(folder)])
     assert [Path(one.source).name for one in inputs.tables] == ["a", "b", "c"][:most]
