@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from ...base import Finding, Origin
+from ...base.quick import quick
 from ..errors import ParseError
 from .layout import MisfitError
 from .record import FieldValue, Raw, Record, Report
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     Body = Dmar | Fadt | Hpet | Iort | Ivrs | Madt | Mcfg | Rimt | Slit | Srat | Viot | Raw
     BodyReader = Callable[[bytes, int, Report], Body]
+
+_origin = quick(Origin)
 
 HEADER_SIZE = SdtHeader.LAYOUT.size
 MAX_SIZE = 16 << 20
@@ -85,7 +88,7 @@ class Table:
         """Return where a record of this table stands; `length` in bytes when not that of its fixed part."""
         if length is None:
             length = len(record.data) if isinstance(record, Raw) else record.layout.size
-        return Origin(self.source, self.signature, record.offset, length)
+        return _origin(self.source, self.signature, record.offset, length)
 
     def fields(self) -> Iterator[FieldValue]:
         """Iterate over every field of the table, in the order of the records."""
