@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..base import Origin
@@ -102,6 +103,13 @@ def stream_words(stream: int | None, count: int = 1) -> str:
     if stream is None:
         return "no ID"
     return f"ID 0x{stream:x}" if count == 1 else f"IDs 0x{stream:x}-0x{stream + count - 1:x}"
+
+
+def names_in_words(names: Sequence[str], most: int = 8) -> str:
+    """Say names as people do, `A, B and C`; of many, the first and how many more."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def short_origin(origin: Origin) -> str:
