@@ -47,12 +47,10 @@ def isolation(function: PciFunction) -> Isolation:
     kind = function.pcie_type
     if not function.pcie_known:
         return Isolation(holds=False, why="has capabilities that cannot be read, so no ACS is known of", known=False)
-    if kind is None:
-        return Isolation(holds=False, why="is conventional PCI, which has no ACS")
     if kind in _ONLY_IF_SEVERAL and not has_siblings(function):
         return Isolation(holds=True)  # ACS is nothing for single functions (§6.12.1.3)
     if kind not in (*_PORTS, *_ONLY_IF_SEVERAL):
-        return Isolation(holds=False, why=f"is a {kind}, which never has ACS")
+        return Isolation(holds=False, why=f"is {f'a {kind}' if kind else 'conventional PCI'}, which has no ACS")
     if function.acs is None:
         return Isolation(holds=False, why="has no ACS")
     capability, control = function.acs

@@ -33,9 +33,9 @@ NO_DMA = (*INTERRUPT_SOURCES, "ioapic", "hpet")
 """Kinds of devices that are in no group."""
 
 OVERRIDE = (
-    "pcie_acs_override=, of patched kernels, would only have Linux say that they are apart: the requests pass as before"
+    "pcie_acs_override= of patched kernels splits nothing: Linux would say so, and the requests would pass as before"
 )
-"""What has to be said of the remedy that is offered everywhere."""
+"""What has to be said of the remedy that is offered everywhere for want of ACS."""
 
 AS_ROOT = "read /sys, or copy it, as root: others do not see the capabilities"
 
@@ -73,6 +73,7 @@ class Group:
         reasons: why they are together; none when there is one device.
         left_out: those that Linux leaves without a group, each with the reason.
         cautions: what weakens the isolation from other groups, though Linux says that they are apart.
+        unseen: PCI functions of it that no PCI topology lists, so that their bridges and ACS are not known.
     """
 
     devices: tuple[str, ...]
@@ -80,11 +81,17 @@ class Group:
     reasons: tuple[Reason, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     cautions: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The first of its devices."""
         return self.devices[0]
+
+    @property
+    def wants_acs(self) -> bool:
+        """Whether it is together for want of ACS, for one thing."""
+        return any(reason.known and reason.kind in ("path", "functions") for reason in self.reasons)
 
 
 def isolation_groups(topology: Topology, attached: Sequence[Attachment] | None = None) -> tuple[Group, ...]:
@@ -118,6 +125,7 @@ def isolation_groups(topology: Topology, attached: Sequence[Attachment] | None =
             tuple(reasons.get(top, ())),
             tuple((one.device.name, left_out[one.device.name]) for one in group if one.device.name in left_out),
             tuple(dict.fromkeys(text for one in group for text in bonds.cautions.get(one.device.name, ()))),
+            tuple(one.device.name for one in group if one.device.name in bonds.unseen),
         )
         for top, group in found.items()
     )
@@ -136,6 +144,7 @@ class _Bonds:
         self.topology = topology
         self.names = {one.device.name: None for one in members}
         self.cautions: dict[str, list[str]] = {}
+        self.unseen: set[str] = set()
         self._above: dict[str, str] = {}
         self._bridges: dict[str, tuple[PciFunction, dict[str, None]]] = {}
         self._paths: dict[str, tuple[PciFunction, dict[str, None]]] = {}
@@ -163,6 +172,7 @@ class _Bonds:
             return
         known = self.topology.function(device.segment, device.rid)
         if known is None:
+            self.unseen.add(device.name)
             return
         pci, function = known
         place = function
@@ -223,8 +233,8 @@ class _Bonds:
             ]
             if others:
                 self.cautions.setdefault(function.address, []).append(
-                    f"{port.address} and {names_in_words(others)} are ports of one switch, and have no ACS that is on: "
-                    "the switch can lead from one to the other past the IOMMU, though Linux keeps them apart"
+                    f"{port.address} and {names_in_words(others)} are ports of one switch without ACS: it can lead "
+                    "requests from one to the other past the IOMMU, though Linux keeps them apart"
                 )
 
     def join_shared(self, shared: SharedId) -> None:
@@ -249,7 +259,10 @@ class _Bonds:
             members = self._members("", names)
             if len(members) > 1:
                 found.append(_functions_reason(place, members))
-        found += [_id_reason(self.topology, one) for one in self._shared]
+        behind_bridge = [set(reason.devices) for reason in found if reason.kind == "bridge"]
+        for one in self._shared:
+            if not any(set(one.devices) <= names for names in behind_bridge):
+                found.append(_id_reason(self.topology, one))
         return found
 
     def _members(self, first: str, names: dict[str, None]) -> tuple[str, ...]:
@@ -279,10 +292,10 @@ def _path_reason(leak: PciFunction, members: tuple[str, ...]) -> Reason:
     if not found.known:
         remedy = AS_ROOT
     elif found.off:
-        remedy = f"have firmware or the kernel switch it on; {OVERRIDE}"
+        remedy = "have firmware or the kernel switch it on; Linux does when it knows of the IOMMU before the port"
     else:
         where = "a switch with ACS" if leak.pcie_type in ("downstream-port", "upstream-port") else "a port with ACS"
-        remedy = f"use {where}, or another slot; {OVERRIDE}"
+        remedy = f"use {where}, or another slot"
     return Reason("path", leak.address, members, text, remedy, found.known, leak.origin)
 
 
@@ -292,9 +305,9 @@ def _functions_reason(place: PciFunction, members: tuple[str, ...]) -> Reason:
     if not found.known:
         remedy = AS_ROOT
     elif found.off:
-        remedy = f"have firmware or the kernel switch ACS of the functions on; {OVERRIDE}"
+        remedy = "have firmware or the kernel switch ACS of the functions on"
     else:
-        remedy = f"give the whole device to one owner, or use a device whose functions have ACS; {OVERRIDE}"
+        remedy = "give the whole device to one owner, or use a device whose functions have ACS"
     return Reason("functions", place.address, members, text, remedy, found.known, place.origin)
 
 

@@ -92,6 +92,11 @@ def describe(device: Device) -> str:
     return ", ".join(words)
 
 
+def is_bridge(device: Device) -> bool:
+    """Tell whether a device is a PCI bridge, which passes requests on and sends none of its own."""
+    return any(name == "bridge to" for name, _ in device.properties)
+
+
 def grant_words(grant: Grant) -> str:
     """Say a grant's range, its size, and what devices may do there."""
     may = " and ".join(word for word, holds in (("read", grant.read), ("write", grant.write)) if holds)
