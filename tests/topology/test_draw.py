@@ -234,7 +234,7 @@ def test_the_table_has_a_line_for_each_id() -> None:
     """Columns are parted by two spaces or more, so that it can be cut; provenance adds a column."""
     lines = draw_table(sample(), provenance=True).splitlines()
     rows = [re.split(r"  +", line) for line in lines]
-    assert rows[0] == ["DEVICE", "REQUESTER", "IOMMU", "ID", "MSI", "VERDICT", "BY", "FROM"]
+    assert rows[0] == ["DEVICE", "REQUESTER", "IOMMU", "ID", "MSI", "VERDICT", "BY", "GROUP", "FROM"]
     place = "folder/here.bin: TEST+0x10 (4 bytes)"
     assert rows[1] == ["dt:/usb", "-", "smmuv2@1000", "0x10/0x30", "-", "controlled", "iommus", place]
     assert rows[2] == ["dt:/many", "0x0", "smmuv2@1000", "0x20-0x23", "-", "controlled", "ID mapping", place]
@@ -252,10 +252,10 @@ def test_ranges_of_pci_roots_are_lines_where_no_function_is_listed() -> None:
     alone = load_topology([str(BOARDS / "virt-bypass-acpi" / "IORT.bin")])
     rows = [re.split(r"  +", line) for line in draw_table(alone).splitlines()][1:]
     assert rows == [
-        ["pci:0000", "00:00.0-00:1f.7", "smmuv3@9050000", "0x0-0xff", "-", "controlled", "ID mapping"],
-        ["pci:0000", "40:00.0-41:1f.7", "smmuv3@9050000", "0x4000-0x41ff", "-", "controlled", "ID mapping"],
-        ["pci:0000", "01:00.0-3f:1f.7", "-", "-", "its:0=0x100-0x3fff", "no-iommu", "ID mapping"],
-        ["pci:0000", "42:00.0-ff:1f.7", "-", "-", "its:0=0x4200-0xffff", "no-iommu", "ID mapping"],
+        ["pci:0000", "00:00.0-00:1f.7", "smmuv3@9050000", "0x0-0xff", "-", "controlled", "ID mapping", "-"],
+        ["pci:0000", "40:00.0-41:1f.7", "smmuv3@9050000", "0x4000-0x41ff", "-", "controlled", "ID mapping", "-"],
+        ["pci:0000", "01:00.0-3f:1f.7", "-", "-", "its:0=0x100-0x3fff", "no-iommu", "ID mapping", "-"],
+        ["pci:0000", "42:00.0-ff:1f.7", "-", "-", "its:0=0x4200-0xffff", "no-iommu", "ID mapping", "-"],
     ]
     assert '"pci:0000" -> "smmuv3@9050000" [label="40:00.0-41:1f.7"];' in draw_dot(alone)
     assert '"pci:0000" [shape=folder];' in draw_dot(alone)
@@ -279,11 +279,11 @@ def test_a_range_says_which_ids_it_takes() -> None:
     topology = Topology(builder)
     rows = [re.split(r"  +", line) for line in draw_table(topology).splitlines()][1:]
     assert rows == [
-        ["pci:0000", "rest", "on", "-", "-", "controlled", "REST"],
-        ["pci:0000", "any", "off", "0x5", "-", "disabled", "ALL"],
-        ["pci:0000", "00:02.0", "on", "-", "-", "controlled", "ONE"],
-        ["pci:0000", "00:04.0-00:04.1", "-", "-", "its:0", "no-iommu", "NONE"],
-        ["pci:0000", "00:06.0-00:06.1", "-", "0x7", "-", "no-iommu", "MERGED"],
+        ["pci:0000", "rest", "on", "-", "-", "controlled", "REST", "-"],
+        ["pci:0000", "any", "off", "0x5", "-", "disabled", "ALL", "-"],
+        ["pci:0000", "00:02.0", "on", "-", "-", "controlled", "ONE", "-"],
+        ["pci:0000", "00:04.0-00:04.1", "-", "-", "its:0", "no-iommu", "NONE", "-"],
+        ["pci:0000", "00:06.0-00:06.1", "-", "0x7", "-", "no-iommu", "MERGED", "-"],
     ]
     labels = re.findall(r'-> (".*?") \[label=(".*?")', draw_dot(topology))
     assert labels == [
