@@ -1,8 +1,8 @@
 """The device directory: who is attached to what (2.1).
 
 A device context that is valid is never changed in place: V goes first, the unit forgets, the other doublewords are
-written, and the doubleword with V goes last. Between, the device is denied. What is not valid is never remembered (2.8),
-so nothing needs to be forgotten after.
+written, and the doubleword with V goes last. Between, the device is denied. What is not valid is never remembered
+(2.8), so nothing needs to be forgotten after.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class DeviceDirectory:
         place = self._place(device_id, make=context is not None)
         if place is None:
             return
-        if load(self._unit.platform, place, DirectoryEntry).V:
-            store(self._unit.platform, place, DirectoryEntry())
+        if load(self._unit.platform, place, BaseDC).V:
+            self._unit.platform.write(place, bytes(8))
             self._commands.run([forget_device(device_id)])
         if context is None:
             return

@@ -32,7 +32,7 @@ def forget_device(device_id: int | None) -> Command:
 
 
 def forget_guests(gscid: int | None = None, address: int | None = None) -> Command:
-    """Return the command that makes the unit forget second-stage entries: all, of a GSCID, or its leaf at an address."""
+    """Return the command that makes the unit forget second-stage entries: all, of a GSCID, or one leaf."""
     if gscid is None:
         return IotInval(func=Func.IOTINVAL_GVMA)
     if address is None:
@@ -70,9 +70,6 @@ class CommandQueue:
             if len(batch) == self._entries - 1:
                 self._submit(batch)
                 batch = []
-        if len(batch) == self._entries - 2:
-            self._submit(batch)
-            batch = []
         self._submit([*batch, fence()])
 
     def _submit(self, batch: list[Command]) -> None:
