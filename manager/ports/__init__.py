@@ -47,5 +47,5 @@ def undriven(unit: Iommu) -> str:
     if unit.kind not in DRIVEN:
         return f"no driver here programs units of kind {unit.kind}"
     if unit.base is None:
-        return "no source says where its registers are (those of a unit that is a PCI function are where its BAR is set to)"
+        return "no source says where its registers are (a unit that is a PCI function has them where its BAR is set to)"
     return f"its registers at 0x{unit.base:x} are not within the memory of the board"
