@@ -6,7 +6,7 @@ looked up before memory and filled on the way; without, every step reads memory 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...platform import Memory
 from ..layout.registers import DevTabBase
@@ -29,7 +29,7 @@ class Tables:
     """
 
     translating: bool = False
-    devices: DevTabBase = DevTabBase()  # noqa: RUF009 - replaced, never changed
+    devices: DevTabBase = field(default_factory=DevTabBase)
     exclusion: tuple[int, int] = (0, 0)
     everybody: bool = False
 
