@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port", "undriven"]
 
-DRIVEN = ("vtd", "smmuv3", "riscv-iommu")
+DRIVEN = ("vtd", "smmuv3", "riscv-iommu", "amdvi")
 """Kinds of units that there is a driver for."""
 
 
@@ -33,6 +33,10 @@ def open_port(unit: Iommu, base: int, platform: Platform, pages: PageAllocator, 
         from .vtd import VtdPort
 
         return VtdPort(platform, base, pages, unit.name, host_width)
+    if unit.kind == "amdvi":
+        from .amdvi import AmdviPort
+
+        return AmdviPort(platform, base, pages, unit.name, host_width)
     if unit.kind == "riscv-iommu":
         from .riscv import RiscvPort
 
@@ -47,5 +51,5 @@ def undriven(unit: Iommu) -> str:
     if unit.kind not in DRIVEN:
         return f"no driver here programs units of kind {unit.kind}"
     if unit.base is None:
-        return "no source says where its registers are (those of a unit that is a PCI function are where its BAR is set to)"
+        return "no source says where its registers are (a unit that is a PCI function has them where its BAR is set to)"
     return f"its registers at 0x{unit.base:x} are not within the memory of the board"
