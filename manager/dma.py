@@ -161,5 +161,19 @@ def _riscv_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
             yield Step(f"second-stage entry of level {levels - index + directory}", address, size, value)
 
 
-_NAMES = {"vtd": _vtd_steps, "smmuv3": _smmu_steps, "riscv-iommu": _riscv_steps}
+def _amdvi_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name device table entry and host page-table entries (AMD 48882 2.2.2, 2.2.3)."""
+    from ..iommu.amdvi.layout import DTE, PTE
+
+    level = 0
+    for address, size, value in trace:
+        if size == DTE.size:
+            level = DTE(value).Mode
+            yield Step("device table entry (DTE)", address, size, value)
+        else:
+            yield Step(f"page-table entry of level {level}", address, size, value)
+            level = PTE(value).NextLevel
+
+
+_NAMES = {"vtd": _vtd_steps, "smmuv3": _smmu_steps, "riscv-iommu": _riscv_steps, "amdvi": _amdvi_steps}
 """By kind of unit: names what was read, in the order of the architecture's walk."""

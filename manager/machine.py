@@ -15,14 +15,18 @@ from ..topology import Iommu, Topology
 from .ports import DRIVEN, Port, open_port
 
 if TYPE_CHECKING:
+    from ..iommu.amdvi.model import Unit as AmdviUnit
     from ..iommu.riscv.model import Model as RiscvModel
     from ..iommu.smmuv3.model import Model as SmmuModel
     from ..iommu.vtd.model import RemappingUnit
 
-    Model = RemappingUnit | SmmuModel | RiscvModel
+    Model = RemappingUnit | SmmuModel | RiscvModel | AmdviUnit
 
 PHYSICAL_BITS = 48
 """Bits of a physical address where no source says."""
+
+_WIDTHS = ("host address width", "physical address width")
+"""What a DMAR and an IVRS call it."""
 
 TABLES = 1 << 30
 """Bytes kept for the tables of all units."""
@@ -93,6 +97,16 @@ def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model], bits: in
         models[unit.name] = remapping
         platform.attach(base, VTD_REGISTERS, remapping)
         return VTD_REGISTERS
+    if unit.kind == "amdvi":
+        from ..iommu.amdvi.layout.registers import REGISTERS_SIZE as AMDVI_REGISTERS
+        from ..iommu.amdvi.model import Hardware as AmdviHardware
+        from ..iommu.amdvi.model import Unit as AmdviUnit
+
+        amdvi = AmdviUnit(memory, AmdviHardware(physical_bits=bits))
+        amdvi.caches.filling = caching
+        models[unit.name] = amdvi
+        platform.attach(base, AMDVI_REGISTERS, amdvi)
+        return AMDVI_REGISTERS
     if unit.kind == "riscv-iommu":
         from ..iommu.riscv.layout.registers import REGISTERS_SIZE as RISCV_REGISTERS
         from ..iommu.riscv.model import Capabilities
@@ -113,5 +127,5 @@ def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model], bits: in
 
 def _physical_bits(topology: Topology) -> int:
     """Return the least host address width that a source states."""
-    widths = [int(fact.value) for fact in topology.facts if fact.name == "host address width"]
+    widths = [int(fact.value) for fact in topology.facts if fact.name in _WIDTHS]
     return min([PHYSICAL_BITS, *(width for width in widths if width > 30)])  # noqa: PLR2004 - room for the tables

@@ -21,7 +21,7 @@ from .incidents import Inbox, Incident
 from .mappings import Access, Granted, Segment
 from .objects import SmmuObject, refused
 from .ports import GRANULE, Port, Refusal, undriven
-from .survey import Endpoint, Member, Survey, is_bridge, survey
+from .survey import Endpoint, Member, Survey, survey
 
 Ability = Literal["attach", "target", "dma"]
 """What a client may do: `attach` to make objects and grant memory one to one, `target` to grant memory at another

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from .machine import Machine
 
 if TYPE_CHECKING:
+    from ..iommu.amdvi.model import Unit as AmdviUnit
     from ..iommu.reach import Reach
     from ..iommu.riscv.model import Model as RiscvModel
     from ..iommu.smmuv3.model import Model as SmmuModel
@@ -23,6 +24,11 @@ def send(machine: Machine, place: Endpoint, address: int, *, write: bool) -> int
 
         found = cast("RemappingUnit", model).translate(place.identifier, address, vtd.WRITE if write else vtd.READ)
         return found if isinstance(found, int) else None
+    if kind == "amdvi":
+        from ..iommu.amdvi import model as amdvi
+
+        told = cast("AmdviUnit", model).translate(place.identifier, address, amdvi.WRITE if write else amdvi.READ)
+        return told if isinstance(told, int) else None
     if kind == "riscv-iommu":
         from ..iommu.riscv import model as riscv
 
@@ -48,6 +54,10 @@ def reach(machine: Machine, place: Endpoint) -> Iterator[Reach]:
         from ..iommu.vtd.model.reach import reach as source_reach
 
         return source_reach(cast("RemappingUnit", model), place.identifier)
+    if kind == "amdvi":
+        from ..iommu.amdvi.model.reach import reach as device_id_reach
+
+        return device_id_reach(cast("AmdviUnit", model), place.identifier)
     if kind == "riscv-iommu":
         from ..iommu.riscv.model.reach import reach as device_reach
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port", "undriven"]
 
-DRIVEN = ("vtd", "smmuv3", "riscv-iommu")
+DRIVEN = ("vtd", "smmuv3", "riscv-iommu", "amdvi")
 """Kinds of units that there is a driver for."""
 
 
@@ -33,6 +33,10 @@ def open_port(unit: Iommu, base: int, platform: Platform, pages: PageAllocator, 
         from .vtd import VtdPort
 
         return VtdPort(platform, base, pages, unit.name, host_width)
+    if unit.kind == "amdvi":
+        from .amdvi import AmdviPort
+
+        return AmdviPort(platform, base, pages, unit.name, host_width)
     if unit.kind == "riscv-iommu":
         from .riscv import RiscvPort
 
