@@ -113,34 +113,42 @@ class Probe(Engine):
 
     def read(self, address: int) -> int:
         """Read four bytes at an address, and return the mark `planted` there; 0 for none, and where it is refused."""
+        return self.mark(self._machine.link.batch(self.reading(address))[-1])
+
+    def reading(self, address: int) -> list[str]:
+        """Return the commands of `read`, for `Qtest.batch`; the answer to the last one holds the `mark`."""
         at = self._at
         base, pointer = address & ~0x7F, address >> 2 & 0x1F
         previous = (pointer - 1) & 0xFF  # what is fetched is the entry after this one, up to the pointer
-        answers = self._machine.link.batch(
-            [
-                f"writel 0x{at + _ICW:x} 0x{_SET_CONVERTER:x}",
-                f"writew 0x{at + _ICS:x} 3",
-                f"writeb 0x{at + _CORBCTL:x} 0",
-                f"writel 0x{at + _CORBLBASE:x} 0x{base & 0xFFFFFFFF:x}",
-                f"writel 0x{at + _CORBUBASE:x} 0x{base >> 32:x}",
-                f"writew 0x{at + _CORBRP:x} 0x{previous:x}",
-                f"writew 0x{at + _CORBWP:x} 0x{pointer:x}",
-                f"writeb 0x{at + _CORBCTL:x} 2",
-                f"writel 0x{at + _ICW:x} 0x{_GET_CONVERTER:x}",
-                f"writew 0x{at + _ICS:x} 3",
-                f"readl 0x{at + _IRR:x}",
-            ]
-        )
-        return int(answers[-1], 16) & 0xFF
+        return [
+            f"writel 0x{at + _ICW:x} 0x{_SET_CONVERTER:x}",
+            f"writew 0x{at + _ICS:x} 3",
+            f"writeb 0x{at + _CORBCTL:x} 0",
+            f"writel 0x{at + _CORBLBASE:x} 0x{base & 0xFFFFFFFF:x}",
+            f"writel 0x{at + _CORBUBASE:x} 0x{base >> 32:x}",
+            f"writew 0x{at + _CORBRP:x} 0x{previous:x}",
+            f"writew 0x{at + _CORBWP:x} 0x{pointer:x}",
+            f"writeb 0x{at + _CORBCTL:x} 2",
+            f"writel 0x{at + _ICW:x} 0x{_GET_CONVERTER:x}",
+            f"writew 0x{at + _ICS:x} 3",
+            f"readl 0x{at + _IRR:x}",
+        ]
+
+    @staticmethod
+    def mark(answer: str) -> int:
+        """Return the mark that the last answer to `reading` holds."""
+        return int(answer, 16) & 0xFF
 
     def write(self, address: int, data: int) -> None:
         """Write 16 bits, and 16 zeros after them, at an address: what a message is."""
-        configuration = self._machine.configuration
-        configuration.write(self.rid, self._msi + 4, address & 0xFFFFFFFF)
-        configuration.write(self.rid, self._msi + 8, address >> 32)
-        configuration.write(self.rid, self._msi + 12, data)
+        self._machine.link.batch(self.writing(address, data))
+
+    def writing(self, address: int, data: int) -> list[str]:
+        """Return the commands of `write`, for `Qtest.batch`."""
+        words = ((4, address & 0xFFFFFFFF), (8, address >> 32), (12, data))
+        set_up = [self._machine.configuration.writing(self.rid, self._msi + offset, value) for offset, value in words]
         at = self._at
-        self._machine.link.batch([f"writel 0x{at + _INTCTL:x} 0xc0000000", f"writel 0x{at + _INTCTL:x} 0"])
+        return [*(text for texts in set_up for text in texts), *(f"writel 0x{at + _INTCTL:x} 0x{value:x}" for value in (0xC0000000, 0))]
 
 
 _GCTL, _WAKEEN, _INTCTL = 0x08, 0x0C, 0x20

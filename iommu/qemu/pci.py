@@ -71,16 +71,19 @@ class Configuration:
         """Return the doubleword at an offset (a multiple of 4) of a function; all ones where there is none."""
         if self._ecam is not None:
             return self._link.number(f"readl 0x{self._ecam + (rid << 12) + offset:x}")
-        self._select(rid, offset)
+        self._link.command(self._selection(rid, offset))
         return self._link.number("inl 0xcfc")
 
     def write(self, rid: int, offset: int, value: int) -> None:
         """Write the doubleword at an offset (a multiple of 4) of a function."""
+        for text in self.writing(rid, offset, value):
+            self._link.command(text)
+
+    def writing(self, rid: int, offset: int, value: int) -> list[str]:
+        """Return the commands that write a doubleword, for `Qtest.batch`."""
         if self._ecam is not None:
-            self._link.command(f"writel 0x{self._ecam + (rid << 12) + offset:x} 0x{value:x}")
-            return
-        self._select(rid, offset)
-        self._link.command(f"outl 0xcfc 0x{value:x}")
+            return [f"writel 0x{self._ecam + (rid << 12) + offset:x} 0x{value:x}"]
+        return [self._selection(rid, offset), f"outl 0xcfc 0x{value:x}"]
 
     def capability(self, rid: int, identifier: int) -> int | None:
         """Return the offset of a capability of a function; None when it has none. Chains that loop end."""
@@ -94,8 +97,9 @@ class Configuration:
             at = head >> 8 & 0xFC
         return None
 
-    def _select(self, rid: int, offset: int) -> None:
-        self._link.command(f"outl 0xcf8 0x{0x80000000 | rid << 8 | offset & 0xFC:x}")
+    @staticmethod
+    def _selection(rid: int, offset: int) -> str:
+        return f"outl 0xcf8 0x{0x80000000 | rid << 8 | offset & 0xFC:x}"
 
 
 class Enumerator:
