@@ -34,6 +34,7 @@ _POINTER = b"RSD PTR "
 _FEWEST_IN_AN_IMAGE = 1 << 20
 """Bytes of the smallest image of memory: the root pointer is below the first MiB, or at its end."""
 
+_TREE = b"\xd0\x0d\xfe\xed"
 _START = 4096
 _FIRST_LETTERS = (*(bytes([letter]) for letter in b"#@adfrsu"), b"")
 """What option words, comments and names of included files begin with; nothing: the first word comes later."""
@@ -131,13 +132,50 @@ def _read_packed(data: bytes, name: str, inputs: Inputs, depth: int) -> None:
 
 
 def _looks_like_tree(data: bytes) -> bool:
-    return data[:4] == b"\xd0\x0d\xfe\xed"
+    return data.startswith(_TREE)
 
 
 def _read_tree(data: bytes, name: str, inputs: Inputs, _: int) -> None:
     from .devicetree import read_devicetree
 
-    inputs.trees.append(read_devicetree(data, name))
+    if int.from_bytes(data[4:8]) < len(data):
+        from .containers.trees import trees_in
+
+        pieces = list(trees_in(data))
+        if pieces and pieces[0][0]:  # the header of the first is damaged
+            pieces.insert(0, (0, data[: pieces[0][0]]))
+        if len(pieces) > 1:
+            for offset, piece in pieces:
+                _add_tree(piece, f"{name}@0x{offset:x}", inputs)
+            return
+    tree = read_devicetree(data, name)
+    if tree.node("/images") is not None and tree.node("/configurations") is not None:
+        inputs.passed_over.append((name, "a FIT image; take the device tree out of it with dumpimage"))
+    else:
+        inputs.trees.append(tree)
+
+
+def _looks_like_it_holds_trees(data: bytes) -> bool:
+    if _TREE not in data:
+        return False
+    from .containers.trees import trees_in
+
+    return next(trees_in(data), None) is not None
+
+
+def _read_trees(data: bytes, name: str, inputs: Inputs, _: int) -> None:
+    from .containers.trees import trees_in
+
+    for offset, piece in trees_in(data):
+        _add_tree(piece, f"{name}@0x{offset:x}", inputs)
+
+
+def _add_tree(data: bytes, name: str, inputs: Inputs) -> None:
+    """Add one of several trees; what is wrong with it does not stop the others."""
+    try:
+        read_content(data, name, inputs)
+    except ParseError as error:
+        inputs.findings.append(error.finding)
 
 
 def _looks_like_pci(data: bytes) -> bool:
@@ -295,4 +333,5 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], _Reader], ...] = (
     (_looks_like_acpidump, _read_acpidump),
     (_looks_like_log, _read_log),
     (_looks_like_image, _read_image),
+    (_looks_like_it_holds_trees, _read_trees),
 )

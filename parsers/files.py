@@ -78,6 +78,20 @@ class Disk:
 DISK = Disk()
 
 
+def text_of(data: bytes) -> str:
+    """Return the text of a file of `/sys`; tar fills it up with zeros, since `/sys` says that all are a page long."""
+    return data.partition(b"\0")[0].decode("ascii", "replace")
+
+
+def is_link(path: str, files: Files) -> bool:
+    """Tell whether there is a symbolic link."""
+    try:
+        files.link(path)
+    except OSError:
+        return False
+    return True
+
+
 def read_file(path: str, limit: int | None = None) -> bytes:
     """Return the first `limit` bytes of a regular file; without a limit, one byte more than is allowed at most.
 

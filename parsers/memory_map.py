@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..base import Finding, Origin
-from .files import DISK, Files
+from .files import DISK, Files, text_of
 
 MemoryKind = Literal["ram", "reserved", "acpi", "nvs", "mmio", "persistent", "other"]
 """What a range is: `acpi` holds tables that may be given up after use, `nvs` what firmware keeps for itself."""
@@ -171,9 +171,7 @@ def read_memmap(folder: str, files: Files = DISK) -> tuple[tuple[MemoryRange, ..
     for number in numbers[:MAX_RANGES]:
         place = os.path.join(folder, str(number))
         try:
-            parts = (
-                files.read(os.path.join(place, part), 64).decode("latin-1").strip() for part in ("start", "end", "type")
-            )
+            parts = (text_of(files.read(os.path.join(place, part), 64)).strip() for part in ("start", "end", "type"))
             start, end, kind = parts
             limits = int(start, 16), int(end, 16)
             readable = all(0 <= limit < 1 << 64 for limit in limits)

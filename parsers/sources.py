@@ -94,6 +94,11 @@ def read_sources(paths: Sequence[str], *, more_units: bool = False) -> Inputs:
         after = inputs.found, len(inputs.memory), len(inputs.kernel_logs)
         if before == after and not inputs.findings and not repeats:
             inputs.findings.append(_nothing_in(path, inputs, passed_over))
+    if any(tree.is_overlay for tree in inputs.trees):
+        from .devicetree.overlays import apply_overlays
+
+        inputs.trees, found = apply_overlays(inputs.trees)
+        inputs.findings.extend(found)
     if inputs.empty:
         errors = [finding for finding in inputs.findings if finding.severity == "error"]
         raise ParseError(errors[0] if errors else _nothing_in(paths[0] if paths else "", inputs, 0))

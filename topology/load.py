@@ -68,6 +68,7 @@ def assemble(inputs: Inputs, *, keep: bool = False, named: bool = False) -> Topo
         from .from_devicetree import add_devicetree
 
         builder.sources.append(Source(tree.source, "devicetree", tree.size))
+        builder.sources.extend(Source(name, "overlay", size) for name, size in tree.overlays)
         add_devicetree(builder, tree)
     for table in inputs.tables:
         if table.signature == "MCFG":

@@ -43,7 +43,7 @@ class Source:
 
     Attributes:
         name: as shown in provenance.
-        kind: a table signature, `devicetree`, `pci`, `configuration` or `board-module`.
+        kind: a table signature, `devicetree`, `overlay`, `pci`, `configuration` or `board-module`.
         size: in bytes.
         used: whether anything of it went into the topology.
     """

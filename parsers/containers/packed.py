@@ -43,7 +43,7 @@ def read_packed(data: bytes, name: str, inputs: Inputs, depth: int) -> None:
             out = unzip(data, member, room)
             inputs.unpacked += len(out.data)
             if out.trouble and not (out.full and room == wanted):
-                trouble(f"{member.name} cannot be read whole: {out.trouble}", member.start)
+                trouble(f"{member.name} cannot be read whole: {out.trouble}", member.start, large=out.full)
             return bytes(out.data)
 
         _read_archive(Archive(name, members, read), inputs, depth, trouble)
@@ -102,11 +102,13 @@ class _Trouble:
         self._count += 1
         if self._count > MAX_FINDINGS:
             return
-        rule = "ARCHIVE-LARGE" if large else "ARCHIVE-DAMAGED"
-        advice = "what could be read is used; " + (
-            "unpack it, and name what is wanted of it" if large else "make the archive again"
-        )
-        self._inputs.findings.append(Finding(rule, "error", Origin(self._name, offset=offset), text, advice=advice))
+        origin = Origin(self._name, offset=offset)
+        if large:
+            advice = "what could be read is used; unpack it, and name what is wanted of it"
+            self._inputs.findings.append(Finding("ARCHIVE-LARGE", "error", origin, text, advice=advice))
+        else:
+            advice = "what could be read is used; make the archive again"
+            self._inputs.findings.append(Finding("ARCHIVE-DAMAGED", "error", origin, text, advice=advice))
 
     def finish(self) -> None:
         """Say how much more is wrong than was said."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...base import Finding, Origin, parse_pci_address
-from ..files import DISK, Files
+from ..files import DISK, Files, text_of
 from .records import PCIE_TYPES, PciFunction, PciTopology, Resource
 
 HEADER_BYTES = 64
@@ -92,7 +92,7 @@ def _read_function(files: Files, entry: str, origin: Origin, findings: list[Find
         """Return what `read` makes of a text file beside the configuration space."""
         text = ""
         try:
-            text = files.read(os.path.join(entry, name), TEXT_BYTES).decode("ascii", "replace").strip()
+            text = text_of(files.read(os.path.join(entry, name), TEXT_BYTES)).strip()
             return read(text)
         except FileNotFoundError:
             return otherwise
@@ -152,7 +152,9 @@ def _read_config(files: Files, path: str, origin: Origin, findings: list[Finding
         found = f"not readable ({error.strerror or error})"
     else:
         if len(config) >= HEADER_BYTES:
-            return config
+            # tar fills up with zeros what only root may read.
+            hidden = config[_STATUS] & _HAS_CAPABILITIES and not any(config[HEADER_BYTES:])
+            return config[:HEADER_BYTES] if hidden else config
         found = f"{len(config)} bytes long"
     findings.append(
         Finding(
@@ -203,7 +205,7 @@ def _link(files: Files, path: str) -> str | None:
     except OSError:  # it is no link, or not there
         pass
     try:
-        return files.read(path, 64).decode("ascii", "replace").strip() or None
+        return text_of(files.read(path, 64)).strip() or None
     except OSError:
         return None
 

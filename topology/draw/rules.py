@@ -11,6 +11,7 @@ _HEADINGS = {
     "SOURCE": "Sources",
     "CHECK": "Sources",
     "ACPIDUMP": "Sources",
+    "ARCHIVE": "Sources",
     "ACPI": "All ACPI tables",
     "DMAR": "DMAR (Intel VT-d)",
     "IORT": "IORT (Arm)",
