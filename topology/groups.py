@@ -32,9 +32,7 @@ of one device do not isolate; they have an ID at a unit in common."""
 NO_DMA = (*INTERRUPT_SOURCES, "ioapic", "hpet")
 """Kinds of devices that are in no group."""
 
-OVERRIDE = (
-    "pcie_acs_override= of patched kernels splits nothing: Linux would say so, and the requests would pass as before"
-)
+OVERRIDE = "pcie_acs_override= of patched kernels splits nothing: Linux would only say so, and requests pass as before"
 """What has to be said of the remedy that is offered everywhere for want of ACS."""
 
 AS_ROOT = "read /sys, or copy it, as root: others do not see the capabilities"
@@ -315,7 +313,7 @@ def _id_reason(topology: Topology, shared: SharedId) -> Reason:
     names = names_in_words(shared.devices)
     unit = topology.iommus[shared.unit]
     if shared.stream is None:
-        text = f"{unit.name} knows no IDs: {names} are one to it"
+        text = f"{unit.name} sees no IDs by which to tell {names} apart"
         remedy = "only a unit for each of them would split them"
     elif shared.ignored:
         text = f"{unit.name} ignores the bits 0x{shared.ignored:x} of the IDs of {names}"

@@ -101,12 +101,17 @@ def _under_masks(unit: str, entries: list[_Entry]) -> Iterator[SharedId]:
         by_mask.setdefault(mask, []).extend((number, one) for number in numbers)
     for mask, other in [(mask, other) for mask in masks for other in by_mask if other <= mask]:
         alike: dict[int, list[tuple[int, _Entry]]] = {}
-        for pair in by_mask[mask] if other == mask else (*by_mask[mask], *by_mask[other]):
+        for pair in by_mask[mask]:
             alike.setdefault(pair[0] & ~(mask | other), []).append(pair)
-        for found in alike.values():
-            if any(pair[1][1].ignored_bits for pair in found):
-                same = len({number for number, _ in found}) == 1
-                yield from _shared(unit, found[0][0], [one for _, one in found], 0 if same else mask | other)
+        met = set(alike) if other == mask else set()
+        for number, one in by_mask[other] if other != mask else ():
+            key = number & ~(mask | other)
+            if key in alike:  # those of one mask alone are compared under that
+                alike[key].append((number, one))
+                met.add(key)
+        for found in (found for key, found in alike.items() if key in met):
+            same = len({number for number, _ in found}) == 1
+            yield from _shared(unit, found[0][0], [one for _, one in found], 0 if same else mask | other)
 
 
 def _shared(unit: str, stream: int | None, entries: list[_Entry], ignored: int = 0) -> Iterator[SharedId]:

@@ -111,9 +111,9 @@ def _groups_line(groups: tuple[Group, ...]) -> _Line:
     several = [group for group in groups if len(group.devices) > 1 or group.cautions]
     alone = sum(len(group.devices) == 1 for group in groups)
     devices = _counted(sum(len(group.devices) for group in groups), "device")
-    words = [f"{len(groups)} of {devices}, {alone} of one device"]
+    words = [f"{len(groups)} of {devices}", *([f"{alone} of one device"] if alone else [])]
     if alone == len(groups):
-        words = [f"{devices}, each alone in one"]
+        words = [devices, "each alone in one" if alone > 1 else "alone in one"]
     if unseen := sum(len(group.unseen) for group in groups):
         words.append(f"bridges and ACS of {_counted(unseen, 'device')} are not known for want of a PCI topology")
     children = []
