@@ -27,12 +27,12 @@ SV39, SV48, SV57 = 8, 9, 10
 LEVELS = {SV39: 3, SV48: 4, SV57: 5}
 
 
-def capabilities(**fields: int) -> Capabilities:
+def capabilities(**fields: Any) -> Capabilities:
     """Return the default capabilities with fields of the register, or of `Capabilities`, changed."""
     caps = Capabilities()
     names = {field.name for field in CAPABILITIES.fields}
     register = caps.register.replace(**{name: value for name, value in fields.items() if name in names})
-    others: dict[str, Any] = {name: value for name, value in fields.items() if name not in names}
+    others = {name: value for name, value in fields.items() if name not in names}
     return replace(caps, register=register, **others)
 
 

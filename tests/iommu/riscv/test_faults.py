@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from iommuman.iommu.riscv.model.values import Completion
@@ -37,7 +38,7 @@ EN_ATS, EN_PRI, T2GPA, DTF, PDTV, PRPR = 2, 4, 8, 16, 32, 64
 GADE, SADE = 128, 256
 
 
-def with_directories(**options: bool) -> Rig:
+def with_directories(**options: Any) -> Rig:
     """Return a rig with two levels of device directory, and nested tables and a process directory of two levels."""
     rig = Rig(mode=3, **options)
     table, below = 0x16000, 0x17000
@@ -137,7 +138,7 @@ def test_dtf_silences_what_the_device_context_leads_to() -> None:
     """With DTF only causes that 3.2 lists are reported; the transaction aborts all the same."""
     rig = second(flags=V, tc=1 | DTF)
     for fields, cause in (({}, 21), ({"process_id": 1}, 260), ({"kind": "translated"}, 260)):
-        assert rig.cause(**fields) == cause  # type: ignore[arg-type]
+        assert rig.cause(**fields) == cause
     assert rig.faults() == []
     rig.dc(1 | DTF | 1 << 12)
     rig.command((3, 0))
@@ -147,14 +148,14 @@ def test_dtf_silences_what_the_device_context_leads_to() -> None:
     rig.dc(1 | PDTV | DTF, 8 << 60 | 7 << 44 | G_ROOT >> 12, 0, 2 << 60 | PDT + WINDOW >> 12, at=0x16000)
     for place in (PDT, 0x17000 + 48):
         for kind in ("access", "corruption"):
-            rig.memory.inject(place, kind)  # type: ignore[arg-type]
+            rig.memory.inject(place, kind)
             assert rig.cause(process_id=3) in (265, 269)
             rig.memory.heal()
     assert rig.cause(process_id=3, privileged=True) == 260
     assert rig.faults() == []
 
 
-def ats(rig: Rig, **fields: object) -> Completion:
+def ats(rig: Rig, **fields: Any) -> Completion:
     """Return the answer to a translation request."""
     outcome = rig.send(kind="ats_request", **fields)
     assert outcome.completion is not None
