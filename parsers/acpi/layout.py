@@ -1,7 +1,7 @@
 """Fixed structures of ACPI tables: declared with construct, read and written through `struct`.
 
 A specification's table of fields is a `construct.Struct` in some `layout` module. construct needs about 7 µs for a
-20-byte entry where `struct` needs 0.2 (`benchmarks/acpi.py`), so `Layout` derives a `struct.Struct` from the
+20-byte entry where `struct` needs 0.2 (`benchmarks/layout.py`), so `Layout` derives a `struct.Struct` from the
 declaration once, and the tests hold both to the same answers.
 """
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import ast
+import bz2
+import gzip
 import re
+import struct
+import tarfile
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+from iommuman.faults.from_log import from_log
+from iommuman.faults.report.out import json_line
+from iommuman.parsers.devicetree import DeviceTree, Node, Property, build_devicetree
+from iommuman.parsers.kernel_log import read_kernel_log
 
 from tests.conftest import FIXTURES, ROOT
 from tests.logging_backend.test_damage import image
 from tests.manager.test_damage import SEEDS
+from tests.parsers.acpi.test_sdt import sealed
 
 from .targets import KINDS, MOST
 
@@ -47,8 +60,7 @@ def _fixtures(target: str) -> Iterator[bytes]:
         yield target.upper().encode() + (64).to_bytes(4, "little") + bytes(56)
     for pattern in _FILES.get(target, ()):
         yield from (path.read_bytes() for path in ROOT.glob(pattern))
-    yield from {"acpidump": _dumps, "iomem": _maps, "json_lines": _json_lines, "messages": _messages,
-                "pasted": _pasted, "slog2": _slog2}.get(target, _nothing)()  # fmt: skip
+    yield from _MADE.get(target, _nothing)()
 
 
 def _nothing() -> Iterator[bytes]:
@@ -72,12 +84,6 @@ def _maps() -> Iterator[bytes]:
 
 
 def _json_lines() -> Iterator[bytes]:
-    from io import BytesIO
-
-    from iommuman.faults.from_log import from_log
-    from iommuman.faults.report.out import json_line
-    from iommuman.parsers.kernel_log import read_kernel_log
-
     for path in FIXTURES.rglob("faults.log"):
         faults = from_log(read_kernel_log(BytesIO(path.read_bytes()), name="a", year=2024))
         yield "\n".join(json_line(fault) for fault, _ in zip(faults, range(4), strict=False)).encode()
@@ -101,3 +107,89 @@ def _pasted() -> Iterator[bytes]:
 def _slog2() -> Iterator[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         yield image(Path(folder) / "whole")
+
+
+def _small() -> dict[str, bytes]:
+    """Return the smallest fixture of some kinds, by the name of its file."""
+    kinds = ("HPET.bin", "MCFG.bin", "VIOT.bin", "board.dtb", "pci.json")
+    return {kind: min((path.read_bytes() for path in FIXTURES.rglob(kind)), key=len) for kind in kinds}
+
+
+def _containers() -> Iterator[bytes]:
+    """Yield the same small files in every container, and one container in another."""
+    small = _small()
+    for mode in ("w:", "w:gz", "w:xz"):
+        file = BytesIO()
+        with tarfile.open(fileobj=file, mode=mode) as tar:
+            for name, data in small.items():
+                entry = tarfile.TarInfo(f"board/{name}")
+                entry.size = len(data)
+                tar.addfile(entry, BytesIO(data))
+        yield file.getvalue()
+    inner = file.getvalue()
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        file = BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name, data in (*small.items(), ("inner.tar.xz", inner)):
+                archive.writestr(f"board/{name}", data)
+        yield file.getvalue()
+    yield gzip.compress(small["MCFG.bin"], mtime=0)
+    yield bz2.compress(small["HPET.bin"])
+    yield small["HPET.bin"] + small["MCFG.bin"] + small["VIOT.bin"]
+    yield small["board.dtb"] * 2
+    yield next(_dumps()).decode().encode("utf-16")
+
+
+def _images() -> Iterator[bytes]:
+    """Yield an image with a root pointer, an XSDT and two tables."""
+    small = _small()
+    places = 0x200, 0x400
+    listed = b"".join(place.to_bytes(8, "little") for place in places)
+    image = bytearray(0x600)
+    for place, data in zip(
+        (0x100, *places), (sealed(b"XSDT", listed), small["HPET.bin"], small["MCFG.bin"]), strict=True
+    ):
+        image[place : place + len(data)] = data
+    image[0x40:0x64] = struct.pack("<8s7sBIIQ4x", b"RSD PTR ", b"\0FUZZ  ", 2, 0, 36, 0x100)
+    yield bytes(image)
+
+
+def _overlays() -> Iterator[bytes]:
+    """Yield a base and an overlay that enables a node of it by its label, and adds a property."""
+    base = _tree(
+        ("__symbols__", {"uart": b"/soc/serial@0\0"}, ()),
+        ("soc", {}, (("serial@0", {"status": b"disabled\0", "phandle": b"\0\0\0\5"}, ()),)),
+    )
+    overlay = _tree(
+        ("fragment@0", {"target": b"\xff\xff\xff\xff"}, (("__overlay__", {"status": b"okay\0"}, ()),)),
+        ("__fixups__", {"uart": b"/fragment@0:target:0\0"}, ()),
+    )
+    yield base + overlay
+    yield overlay + base
+
+
+def _tree(*nodes: tuple[str, dict[str, bytes], tuple[Any, ...]]) -> bytes:
+    """Return the blob of a tree with these nodes: name, properties, and the nodes below."""
+    root = Node("/")
+    todo = [(root, one) for one in nodes]
+    while todo:
+        above, (name, properties, below) = todo.pop()
+        node = Node(name)
+        above.append(node)
+        for key, raw in properties.items():
+            node.append(Property(key, raw))
+        todo += [(node, one) for one in below]
+    return build_devicetree(DeviceTree("", root, (), {}))
+
+
+_MADE: dict[str, Callable[[], Iterator[bytes]]] = {
+    "acpidump": _dumps,
+    "container": _containers,
+    "iomem": _maps,
+    "json_lines": _json_lines,
+    "memory_image": _images,
+    "messages": _messages,
+    "overlays": _overlays,
+    "pasted": _pasted,
+    "slog2": _slog2,
+}

@@ -29,7 +29,11 @@ from iommuman.parsers.acpi import build_table, is_table, parse_table, read_body,
 from iommuman.parsers.acpi.acpidump import is_acpidump, parse_acpidump
 from iommuman.parsers.acpi.asl import read_asl
 from iommuman.parsers.board_module import parse_board_module
+from iommuman.parsers.containers.memory_image import BytesImage, has_pointer, read_image
+from iommuman.parsers.containers.trees import trees_in
+from iommuman.parsers.content import read_content
 from iommuman.parsers.devicetree import DeviceTree, build_devicetree, read_devicetree
+from iommuman.parsers.devicetree.overlays import apply_overlays
 from iommuman.parsers.kernel_log import parse_boot_log, read_kernel_log
 from iommuman.parsers.memory_map import build_iomem, has_memory_log, is_iomem, parse_iomem, parse_memory_log
 from iommuman.parsers.pci import build_pci, parse_pci
@@ -58,6 +62,8 @@ KINDS = ("APIC", "DMAR", "HPET", "IORT", "IVRS", "MCFG", "RIMT", "SRAT", "VIOT")
 
 MOST = 1 << 16
 """Bytes of an input that are looked at, so that one that is slow is slow for its content."""
+
+_POINTER = b"RSD PTR "
 
 Target = Callable[[bytes], None]
 
@@ -125,6 +131,44 @@ def acpidump(data: bytes) -> None:
     for one in dumped:
         if is_table(one.data):
             assert build_table(parse_table(one.data, "fuzz", neighbours=False)) == one.data
+
+
+def container(data: bytes) -> None:
+    """Read whatever file this is, archives, packed files, tables and trees after each other among them."""
+    found = Inputs()
+    with suppress(ParseError):
+        read_content(data[:MOST], "fuzz", found)
+    for one in found.tables:
+        assert len(build_table(one)) == one.size + len(one.trailing)
+    assemble(found)
+
+
+def memory_image(data: bytes) -> None:
+    """Follow the root pointer of an image of memory, as it is and with the sums of its pointers made right."""
+    mended = bytearray(data[:MOST])
+    place = mended.find(_POINTER)
+    while place >= 0 and place + 36 <= len(mended):
+        for at, size in ((place + 8, 20), (place + 32, 36)):
+            mended[at] = (mended[at] - sum(mended[place : place + size])) & 0xFF
+        place = mended.find(_POINTER, place + 8)
+    for image in (BytesImage(data[:MOST]), BytesImage(bytes(mended))):
+        has_pointer(image)
+        for address, one in read_image(image, "fuzz", []):
+            assert image.read(address, len(one)) == one
+            parse_table(one)
+
+
+def overlays(data: bytes) -> None:
+    """Read the device trees that stand after each other, and apply the overlays among them."""
+    trees = []
+    for _, blob in trees_in(data[:MOST]):
+        with suppress(ParseError):
+            trees.append(read_devicetree(blob, "fuzz"))
+    applied, _ = apply_overlays(trees)
+    for one in applied:
+        again = read_devicetree(build_devicetree(one), "fuzz")
+        assert _content(again) == _content(one)
+    assemble(Inputs(trees=applied))
 
 
 def asl(data: bytes) -> None:
@@ -264,11 +308,14 @@ TARGETS: dict[str, Target] = {
     "asl": asl,
     "board_module": board_module,
     "configuration": configuration,
+    "container": container,
     "devicetree": tree,
     "iomem": iomem,
     "json_lines": json_lines,
     "kernel_log": kernel_log,
+    "memory_image": memory_image,
     "messages": messages,
+    "overlays": overlays,
     "pasted": pasted,
     "pci": pci,
     "scenario": scenario,

@@ -249,10 +249,16 @@ error OTHER  IORT+0x10 (1 byte)
 
 def test_text_names_the_places_of_equal_findings_in_a_row() -> None:
     """Where nothing differs but the place, the places are all there is to list."""
-    text = draw_check(Board.of(Inputs()), alike(*[(place, "0") for place in (1, 2, 3)]))
-    assert (
-        "\n  a name is odd: Name is 0, expected a path (DEN 1)\n  at IORT+0x1 (4 bytes), IORT+0x2 (4 bytes), " in text
-    )
+    equal = alike((1, "0"), (2, "0"), (3, "0"))
+    for origins, row in (
+        ([one.origin for one in equal], "IORT+0x1, +0x2, +0x3 (4 bytes each)"),
+        ([replace(one.origin, length=1) for one in equal], "IORT+0x1, +0x2, +0x3 (1 byte each)"),
+        ([replace(one.origin, length=None) for one in equal], "IORT+0x1, +0x2, +0x3"),
+        ([Origin("T", f"/usb@{number}") for number in range(3)], "/usb@0, /usb@1, /usb@2"),
+    ):
+        those = [replace(one, origin=origin) for one, origin in zip(equal, origins, strict=True)]
+        text = draw_check(Board.of(Inputs()), those)
+        assert f"\n  a name is odd: Name is 0, expected a path (DEN 1)\n  at {row}\n  here: wait\n" in text
 
 
 def test_text_puts_the_rule_first_where_messages_differ() -> None:

@@ -72,13 +72,12 @@ def _paragraph_of_many(findings: Sequence[Finding]) -> str:
     head = common[0] or (rule.title if rule else first.message)
     lines = [f"{first.severity} {first.rule}  {len(findings)} places"]
     lines.append(printable(head + "".join(one or "" for one in common[1:]) + _clause(first)))
-    wheres = [_where(finding) or "here" for finding in findings]
     if None not in common:
-        lines.append(printable(f"at {', '.join(wheres)}"))
+        lines.append(printable(f"at {_wheres(findings)}"))
     else:
-        for where, own in zip(wheres, parts, strict=True):
+        for finding, own in zip(findings, parts, strict=True):
             differing = "".join(one for one, same in zip(own, common, strict=True) if same is None)
-            lines.append(printable(f"  {where}: {differing.removeprefix(': ').removeprefix(', ')}"))
+            lines.append(printable(f"  {_where(finding)}: {differing.removeprefix(': ').removeprefix(', ')}"))
     return "\n  ".join((*lines, *_remedy(first)))
 
 
@@ -110,6 +109,16 @@ def _where(finding: Finding) -> str:
     """Return the place inside the source; a source that is named above is not named again."""
     text = str(finding.origin)
     return text.removeprefix(finding.origin.source).removeprefix(": ").removeprefix(":")
+
+
+def _wheres(findings: Sequence[Finding]) -> str:
+    """Return the places inside a source in a row; what they have in common is said once."""
+    origins = [finding.origin for finding in findings]
+    first = origins[0]
+    if all((one.part, one.length) == (first.part, first.length) and one.offset is not None for one in origins):
+        each = "" if first.length is None else f" ({first.length} byte{'' if first.length == 1 else 's'} each)"
+        return f"{first.part}{', '.join(f'+0x{one.offset:x}' for one in origins)}{each}"
+    return ", ".join(_where(finding) for finding in findings)
 
 
 def summary(findings: Iterable[Finding]) -> str:
