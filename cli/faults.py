@@ -6,14 +6,15 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from . import output
 from .fault_input import FaultBoard, FaultSource, add_board, load_board
+from .fault_journal import FaultJournal, is_journal
 
 if TYPE_CHECKING:
     from ..faults import Fault
-    from ..logging_backend import SetWriter
 
 _PAUSE = 0.1
 """Seconds between looks at a file that may grow."""
@@ -33,7 +34,10 @@ Exit status: 0 read, 1 read but there are findings (on stderr), 2 wrong usage, 3
     add("--follow", action="store_true", help="wait for more at the end of the last log")
     add("--year", type=int, metavar="YEAR", help="year of times that have none; default: this one")
     add("--format", choices=("text", "jsonl"), default="text", help="default: text; jsonl: OpenTelemetry's names")
-    add("--to", choices=("stdout", "slog2"), default="stdout", help="slog2: into the log, buffer set 'iommuman'")
+    add(
+        "--to", type=_to, default="stdout", metavar="WHERE",
+        help="stdout (default); slog2: into the log, buffer set 'iommuman'; or the journal: journald, journald:SOCKET",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,16 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
     with _Out(arguments, board) as out:
         for log in arguments.logs:
             wait = _wait if arguments.follow and log is last else None
-            for fault in source.read([log], year=arguments.year, wait=wait):
-                out(fault)
-                if wait is not None:
-                    sys.stdout.flush()
+            with closing(source.read([log], year=arguments.year, wait=wait)) as faults:
+                for fault in faults:
+                    out(fault)
+                    if wait is not None:
+                        sys.stdout.flush()
     source.tell()
     return output.report([*(board.topology.findings if board else ()), *source.findings])
 
 
-def _closed(writer: SetWriter) -> None:
-    writer.close()
+def _to(text: str) -> str:
+    if text in {"stdout", "slog2"} or is_journal(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is neither stdout, slog2, journald nor journald:SOCKET")
 
 
 def _wait() -> bool:
@@ -66,9 +73,11 @@ class _Out:
 
     def __init__(self, arguments: argparse.Namespace, board: FaultBoard | None) -> None:
         self._board = board
-        self._close: Callable[[], None] = lambda: None
+        self._close: Callable[[], object] = lambda: None
         if arguments.to == "slog2":
             self._put = self._slog2()
+        elif is_journal(arguments.to):
+            self._put = self._journal(arguments.to)
         elif arguments.format == "jsonl":
             from ..faults.report.out import json_line
 
@@ -108,9 +117,24 @@ class _Out:
         from ..logging_backend import BufferConfig, SetConfig, register
 
         writer = register(SetConfig("iommuman", (BufferConfig("faults", 128),)))
-        self._close = lambda: _closed(writer)
+        self._close = writer.close
 
         def put(fault: Fault) -> None:
             writer.log_fields(0, *to_slog2(fault), fault.time if fault.clock == "utc" else None)
+
+        return put
+
+    def _journal(self, where: str) -> Callable[[Fault], None]:
+        import os
+
+        from ..logging_backend.errors import refuse
+
+        journal = FaultJournal(where)
+        self._close = journal.close
+
+        def put(fault: Fault) -> None:
+            error = journal.send(fault)
+            if error:
+                raise refuse("SLOG2-JOURNAL", str(journal.path), "cannot be written to", found=os.strerror(error))
 
         return put
