@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from ..base import printable
 from . import output
 from .fault_input import FaultBoard, FaultSource, add_board, load_board
 from .fault_journal import FaultJournal, is_journal
@@ -94,15 +95,18 @@ class _Out:
         self._close()
 
     def __call__(self, fault: Fault) -> None:
-        """Put out one fault, with the device that the board knows by its ID; of several that share it, none."""
-        if self._board is not None and fault.identifier is not None:
+        """Put out one fault, with what the board knows: what its address falls in, and the device of its ID.
+
+        Of several that share an ID none is picked.
+        """
+        if self._board is not None:
             from dataclasses import replace
 
-            devices = self._board.attribute(fault).devices
-            if len(devices) == 1:
-                fault = replace(fault, device=devices[0])
-            elif devices:
-                fault = replace(fault, device="", facts=(*fault.facts, ("devices", " or ".join(devices))))
+            found = self._board.attribute(fault)
+            several = (("devices", " or ".join(found.devices)),) if len(found.devices) > 1 else ()
+            place = " and ".join(place.name for place in found.places)
+            device = found.devices[0] if len(found.devices) == 1 else "" if several else fault.device
+            fault = replace(fault, device=device, place=place, facts=(*fault.facts, *several))
         self._put(fault)
 
     @staticmethod
@@ -110,7 +114,9 @@ class _Out:
         from ..faults.report.out import sentence
 
         devices = dict(fault.facts).get("devices")
-        output.write(f"{fault.origin}: {sentence(fault)}{f', which {devices} send' if devices else ''}\n")
+        sharers = f", which {devices} send" if devices else ""
+        place = f", in {fault.place}" if fault.place else ""
+        output.write(printable(f"{fault.origin}: {sentence(fault)}{sharers}{place}") + "\n")
 
     def _slog2(self) -> Callable[[Fault], None]:
         from ..faults.report.out import to_slog2

@@ -294,6 +294,7 @@ _FIELDS: dict[str, _Kind] = {
     "facts": _Kind("a list of names and values", lambda value: [list(fact) for fact in value], _facts),
     "raw": _Kind("bytes in hexadecimal", lambda value: value.hex(), _bytes),
     "text": _TEXT,
+    "place": _TEXT,
 }
 
 _USUAL: dict[str, object] = {"address_bits": 0, "lost": False, "count": 1}
