@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.fail("name at least one SOURCE and, last, the DEVICE")
     topology = load_topology(
         words[:-1] if asks_device else words, arguments.config, keep=arguments.keep,
-        board_module=arguments.board_module,
+        board_module=arguments.board_module, named=True,
     )  # fmt: skip
     as_json = arguments.format == "json"
     if asks_device:

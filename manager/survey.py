@@ -8,7 +8,9 @@ from itertools import pairwise
 
 from ..base import RangeSet
 from ..topology import Device, Route, Topology, routes
-from ..topology.view import INTERRUPT_SOURCES
+from ..topology.groups import isolation_groups
+from ..topology.resolve import UNIT_ITSELF
+from ..topology.view import INTERRUPT_SOURCES, is_bridge
 from .mappings import Access, Segment
 from .ports import GRANULE, Port
 
@@ -32,6 +34,8 @@ class Member:
         device: its record in the topology.
         endpoints: where its requests arrive.
         sharers: names of other devices that send any of the same IDs, so that no unit can tell them apart.
+        partners: names of the other devices of its isolation group: the unit can tell them apart, and they may reach
+            each other past it.
         reserved: memory that it must keep reaching, one to one.
         startup: memory that the configuration grants it from start, one to one.
     """
@@ -39,6 +43,7 @@ class Member:
     device: Device
     endpoints: tuple[Endpoint, ...]
     sharers: tuple[str, ...] = ()
+    partners: tuple[str, ...] = ()
     reserved: tuple[Segment, ...] = ()
     startup: tuple[Segment, ...] = ()
 
@@ -63,9 +68,9 @@ class Survey:
 def survey(topology: Topology, ports: Mapping[str, Port]) -> Survey:
     """Return what can be said of every device when the units of these ports are programmed.
 
-    A PCI bridge passes requests on and sends none of its own: it is no member, so that nobody is granted memory in its
-    name whose ID is that of what is behind it. A device that has an IOMMU for some of its IDs only is unrestricted, and
-    a member for the others.
+    An IOMMU that is a PCI function is what restricts others, and is not told of. A PCI bridge passes requests on and
+    sends none of its own: it is no member, so that nobody is granted memory in its name whose ID is that of what is
+    behind it. A device that has an IOMMU for some of its IDs only is unrestricted, and a member for the others.
     """
     endpoints: dict[str, tuple[Endpoint, ...]] = {}
     bridges: dict[Endpoint, list[str]] = {}
@@ -87,11 +92,18 @@ def survey(topology: Topology, ports: Mapping[str, Port]) -> Survey:
     for name, places in endpoints.items():
         for place in places:
             at.setdefault(place, []).append(name)
+    group_of = {name: group.devices for group in isolation_groups(topology) for name in group.devices}
+    sharers = {name: _sharers(name, places, at) for name, places in endpoints.items()}
     members = {
         name: Member(
             topology.devices[name],
             places,
-            _sharers(name, places, at),
+            sharers[name],
+            tuple(
+                other
+                for other in group_of.get(name, ())
+                if other in endpoints and other != name and other not in sharers[name]
+            ),
             tuple(_reserved(topology, name, places)),
             tuple(_startup(topology, name)),
         )
@@ -106,6 +118,8 @@ def _endpoints(found: list[Route], ports: Mapping[str, Port]) -> tuple[tuple[End
     places: dict[Endpoint, None] = {}
     open_reason = unclear = ""
     for route in found:
+        if route.reason == UNIT_ITSELF:
+            continue
         if route.verdict == "unresolved":
             unclear = unclear or route.reason
         elif route.verdict != "controlled" or route.iommu is None:
@@ -122,11 +136,6 @@ def _endpoints(found: list[Route], ports: Mapping[str, Port]) -> tuple[tuple[End
             first = route.stream or 0
             places |= {Endpoint(route.iommu, first + offset): None for offset in range(route.count)}
     return tuple(places), open_reason, unclear
-
-
-def is_bridge(device: Device) -> bool:
-    """Tell whether a device is a PCI bridge, which passes requests on and sends none of its own."""
-    return any(name == "bridge to" for name, _ in device.properties)
 
 
 def _sharers(name: str, places: tuple[Endpoint, ...], at: dict[Endpoint, list[str]]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from iommuman.manager import Access, Machine, Manager, simulate
 from iommuman.manager.dma import Piece, TracedMemory, access
@@ -38,6 +40,10 @@ WALKS = {
         "context entry",
         *(f"second-stage entry of level {level}" for level in (4, 3, 2, 1)),
     ],
+    "q35-amd": [
+        "device table entry (DTE)",
+        *(f"page-table entry of level {level}" for level in (4, 3, 2, 1)),
+    ],
     "virt-smmuv3-acpi": [
         "level 1 stream table descriptor",
         "stream table entry (STE)",
@@ -59,14 +65,16 @@ def test_an_access_is_shown_page_by_page_with_every_structure(name: str) -> None
     assert last.value & 0xFFFFFF000 == 0x80000000
     assert outside.steps[-1].value == 0
     # each entry is where the one before it points to
-    for before, after in zip(inside.steps[2:], inside.steps[3:], strict=False):
+    walk = inside.steps[-4:]
+    for before, after in pairwise(walk):
         assert before.value & 0xFFFFFFFFF000 == after.address & ~0xFFF
 
 
 @pytest.mark.parametrize("name", WALKS)
 def test_what_is_not_granted_stops_early(name: str) -> None:
     """A device without any grant is refused at its own entry; a write of what is read-only at the last one."""
-    (piece,) = accesses(name, "0000:00:04.0", 0x80000000, 1)
+    other = "0000:00:1f.2" if name == "q35-amd" else "0000:00:04.0"
+    (piece,) = accesses(name, other, 0x80000000, 1)
     assert piece.physical is None
     assert len(piece.steps) <= 2
     (piece,) = accesses(name, DISK, 0x80000000, 1, write=True)

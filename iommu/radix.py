@@ -1,4 +1,6 @@
-"""Page tables: the largest pages that fit, split and merged as mappings change, one store at a time.
+"""Page tables as drivers write them: the largest pages that fit, split and merged as mappings change, store by store.
+
+A tree has tables of 512 entries of 8 bytes; what an entry looks like, `Format` says.
 
 After every store the tables grant what they granted before or what they will grant: a table is filled before it is
 linked, an entry that maps something else is cleared, and forgotten by the unit, before it is written again, and a
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 
-from ...platform import PAGE_SIZE, PageAllocator, Platform
+from .platform import PAGE_SIZE, PageAllocator, Platform
 
 _TABLE = Struct("<512Q")
 _EMPTY = bytes(PAGE_SIZE)
@@ -23,16 +25,18 @@ class Format:
     """How entries of one stage are written.
 
     Attributes:
-        table: what to set in an entry that points to a table.
+        table: what to set in an entry that points to a table, by the entry's level (index 0 is not used).
         present: an entry with none of these bits set maps nothing.
+        kind: the bits that tell a page from a table above level 1; `table` and `large` have them set in their way.
         large: what to set in a leaf above level 1.
         volatile: bits that hardware sets by itself.
         address: address bits of an entry.
         leaf_levels: levels at which pages may be mapped, 1 (4 KiB) first.
     """
 
-    table: int
+    table: tuple[int, ...]
     present: int
+    kind: int
     large: int
     volatile: int
     address: int
@@ -119,7 +123,8 @@ class RadixTable:
         self._platform.write(table + 8 * index, entry.to_bytes(8, "little"))
 
     def _is_table(self, entry: int, level: int) -> bool:
-        return level > 1 and bool(entry & self._form.present) and not (level <= 3 and entry & self._form.large)
+        form = self._form
+        return level > 1 and bool(entry & form.present) and entry & form.kind != form.large
 
     def _leaf(self, output: int, level: int, flags: int) -> int:
         return output | flags | (self._form.large if level > 1 else 0)
@@ -169,7 +174,7 @@ class RadixTable:
             return
         child = self._pages.allocate()
         self._map(child, level - 1, start, end, delta, flags, changes)
-        self._put(table, index, child | self._form.table)
+        self._put(table, index, child | self._form.table[level])
 
     def _map_frames(
         self, table: int, level: int, start: int, frames: Sequence[int], flags: int, changes: Changes
@@ -188,7 +193,7 @@ class RadixTable:
             return
         whole = self._whole(child, level)
         if whole is None:
-            self._put(table, index, child | self._form.table)
+            self._put(table, index, child | self._form.table[level])
         else:  # frames that happen to lie side by side
             self._put(table, index, whole)
             changes.unlinked.append(child)
@@ -252,5 +257,18 @@ class RadixTable:
         self._platform.write(child, _TABLE.pack(*(leaf + i * step for i in range(512))))
         inner = Changes()
         self._clear(child, level - 1, *hole, inner)
-        self._put(table, index, child | self._form.table)
+        self._put(table, index, child | self._form.table[level])
         changes.add(hole[0], hole[1] - hole[0])
+
+
+def aligned_blocks(start: int, length: int, most: int) -> list[tuple[int, int]]:
+    """Cover a range by `(address, order)`: 2^order pages of 4 KiB, so aligned, `order` at most `most`."""
+    blocks = []
+    page, end = start >> 12, (start + length + 0xFFF) >> 12
+    while page < end:
+        order = min(most, (end - page).bit_length() - 1)
+        if page:
+            order = min(order, (page & -page).bit_length() - 1)
+        blocks.append((page << 12, order))
+        page += 1 << order
+    return blocks

@@ -1,41 +1,106 @@
-"""Entries of AMD-Vi's event log and peripheral page request log (AMD 48882, 2.5 and 2.6), and the words for them.
+"""Entries of the command buffer (section 2.4), the event log (2.5) and the peripheral page request log (2.6).
 
-Fields that an event has in common with others stand at the same place in all of them, but for INVALID_PPR_REQUEST: it
-is made like an entry of the page request log. Where the fields of an event are not public in text, none is named.
+A command class names the fields of that one command, so that what is left over is reserved; `COMMANDS` finds it by
+opcode. Fields that an event has in common with others stand at the same place in all of them, but for
+INVALID_PPR_REQUEST: it is made like an entry of the page request log. Where the fields of an event are not public in
+text, none is named.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
-
-from ...iommu.bits import Address, Bits128, Field
-
-
-class EventCode(IntEnum):
-    """EventCode of the event log."""
-
-    ILLEGAL_DEV_TABLE_ENTRY = 0x1
-    IO_PAGE_FAULT = 0x2
-    DEV_TAB_HARDWARE_ERROR = 0x3
-    PAGE_TAB_HARDWARE_ERROR = 0x4
-    ILLEGAL_COMMAND_ERROR = 0x5
-    COMMAND_HARDWARE_ERROR = 0x6
-    IOTLB_INV_TIMEOUT = 0x7
-    INVALID_DEVICE_REQUEST = 0x8
-    INVALID_PPR_REQUEST = 0x9
-    EVENT_COUNTER_ZERO = 0xA
-    GUEST_EVENT_FAULT = 0xB
-    VIOMMU_HARDWARE_ERROR = 0xC
-    RMP_PAGE_FAULT = 0xD
-    RMP_HARDWARE_ERROR = 0xE
+from ...bits import Address, Bits128, Field
+from ..names import EventCode, HardwareError, Opcode
 
 
-class HardwareError(IntEnum):
-    """Type of an event about an error of hardware."""
+class Command(Bits128):
+    """What all commands have."""
 
-    MASTER_ABORT = 1
-    TARGET_ABORT = 2
-    DATA_ERROR = 3
+    Opcode = Field(63, 60, names=Opcode)
+
+
+class CompletionWait(Command):
+    """COMPLETION_WAIT."""
+
+    s = Field(0)  # store Data
+    i = Field(1)  # interrupt
+    f = Field(2)  # later commands wait
+    StoreAddress = Address(51, 3)
+    Data = Field(127, 64)
+
+
+class InvalidateDevtabEntry(Command):
+    """INVALIDATE_DEVTAB_ENTRY."""
+
+    DeviceID = Field(15, 0)
+
+
+class InvalidateIommuPages(Command):
+    """INVALIDATE_IOMMU_PAGES; with S, the lowest bit of Address[62:12] that is 0 says the size."""
+
+    PASID = Field(19, 0)
+    DomainID = Field(47, 32)
+    S = Field(64)
+    PDE = Field(65)  # tables on the way too
+    GN = Field(66)
+    Address = Address(127, 76)
+
+
+class InvalidateIotlbPages(Command):
+    """INVALIDATE_IOTLB_PAGES."""
+
+    DeviceID = Field(15, 0)
+    PASID = Field(59, 56, 23, 16, 55, 48)
+    MaxPend = Field(31, 24)
+    QueueID = Field(47, 32)
+    S = Field(64)
+    GN = Field(66)
+    Type = Field(69, 68)
+    Address = Address(127, 76)
+
+
+class InvalidateInterruptTable(Command):
+    """INVALIDATE_INTERRUPT_TABLE."""
+
+    DeviceID = Field(15, 0)
+
+
+class PrefetchIommuPages(Command):
+    """PREFETCH_IOMMU_PAGES."""
+
+    DeviceID = Field(15, 0)
+    PFCount = Field(31, 24)
+    DomainID = Field(47, 32)
+    S = Field(64)
+    GN = Field(66)
+    Inval = Field(68)
+    Address = Address(127, 76)
+
+
+class CompletePprRequest(Command):
+    """COMPLETE_PPR_REQUEST."""
+
+    DeviceID = Field(15, 0)
+    PASID = Field(51, 32)
+    GN = Field(66)
+    Tag = Field(105, 96)
+    Status = Field(111, 108)
+
+
+class InvalidateIommuAll(Command):
+    """INVALIDATE_IOMMU_ALL."""
+
+
+COMMANDS: dict[int, type[Command]] = {
+    Opcode.COMPLETION_WAIT: CompletionWait,
+    Opcode.INVALIDATE_DEVTAB_ENTRY: InvalidateDevtabEntry,
+    Opcode.INVALIDATE_IOMMU_PAGES: InvalidateIommuPages,
+    Opcode.INVALIDATE_IOTLB_PAGES: InvalidateIotlbPages,
+    Opcode.INVALIDATE_INTERRUPT_TABLE: InvalidateInterruptTable,
+    Opcode.PREFETCH_IOMMU_PAGES: PrefetchIommuPages,
+    Opcode.COMPLETE_PPR_REQUEST: CompletePprRequest,
+    Opcode.INVALIDATE_IOMMU_ALL: InvalidateIommuAll,
+}
+"""Command classes by opcode."""
 
 
 class Event(Bits128):
@@ -207,22 +272,3 @@ class PageRequest(Bits128):
     GN = Field(56)
     Type = Field(63, 60)  # 1
     Address = Address(127, 76)
-
-
-MEANINGS: dict[EventCode, str] = {
-    EventCode.ILLEGAL_DEV_TABLE_ENTRY: "the device table entry is invalid",
-    EventCode.IO_PAGE_FAULT: "the access is not allowed",
-    EventCode.DEV_TAB_HARDWARE_ERROR: "the device table entry could not be read",
-    EventCode.PAGE_TAB_HARDWARE_ERROR: "a page table entry could not be read",
-    EventCode.ILLEGAL_COMMAND_ERROR: "a command is invalid, and the command processor has stopped",
-    EventCode.COMMAND_HARDWARE_ERROR: "a command could not be read, and the command processor has stopped",
-    EventCode.IOTLB_INV_TIMEOUT: "the device did not answer an invalidation of its translation cache in time",
-    EventCode.INVALID_DEVICE_REQUEST: "the device sent a request of a kind that it may not send",
-    EventCode.INVALID_PPR_REQUEST: "the device sent a page request that is invalid, or that it may not send",
-    EventCode.EVENT_COUNTER_ZERO: "a performance counter has overflowed",
-    EventCode.GUEST_EVENT_FAULT: "an event of a guest could not be delivered",
-    EventCode.VIOMMU_HARDWARE_ERROR: "hardware error of the virtual IOMMU",
-    EventCode.RMP_PAGE_FAULT: "the reverse map does not allow the access",
-    EventCode.RMP_HARDWARE_ERROR: "the reverse map could not be read",
-}
-"""What each event means."""
