@@ -310,6 +310,8 @@ def tell_iasl(judged: Iterable[dict[str, Judged]], outcomes: list[Outcome]) -> N
     ours = {kind: sum(one.seconds for one in those) / len(those) for kind, those in _by_kind(outcomes)}
     row = "{:16}{:>6}{:>6}{:>10}{:>8}{:>8}{:>9}{:>9}{:>10}".format
     print("\n" + row("iasl -d", "tables", "read", "fields =", "bits =", "differ", "unknown", "us each", "ours/its"))
+    mine = sum(ours[kind] * one.given for kind, one in kinds.items())
+    theirs = sum(one.seconds for one in kinds.values())
     for kind, one in sorted(kinds.items()):
         each, score = one.seconds / one.given, one.score
         counts = score.equal, score.bits, len(score.differences), score.unknown_to_iasl
@@ -318,6 +320,7 @@ def tell_iasl(judged: Iterable[dict[str, Judged]], outcomes: list[Outcome]) -> N
             print(f"  differs: {text}")
         for text, number in one.unknown.most_common():
             print(f"  not by this iasl: {text} ({number})")
+    print(f"over all of them, ours takes {mine / theirs:.2f} of its time")
 
 
 def main(*folders: str) -> None:
