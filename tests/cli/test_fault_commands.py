@@ -97,6 +97,37 @@ def test_equal_faults_are_explained_once(run: Callable[..., Ran]) -> None:
     ]
 
 
+def test_a_storm_over_many_pages_is_explained_once(run: Callable[..., Ran]) -> None:
+    """Faults that differ in their pages alone have one explanation, with how many pages there are."""
+    options = ("--board", HANDMADE / "dmar-segments", "--config", FIXTURES / "logs" / "vms.smmu")
+    blocks = run("explain", FIXTURES / "logs" / "storm.log", *options).out.strip().split("\n\n")
+    assert [block.splitlines()[-1] for block in blocks] == [
+        "times: 86 alike, at 78 pages from 0x7d000000 to 0x7d05d000",
+        "times: 3 alike",
+        "times: 18 alike, at 18 pages from 0x20000000 to 0x20022000",
+        "times: 212 alike",
+        "times: 4 alike",
+    ]
+
+
+FEATURES = "DMAR: dmar0: reg_base_addr fed90000 ver 1:0 cap d2008c222f0606 ecap f00f4a"
+
+
+def test_feature_registers_are_explained(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What tells of no fault may tell what a unit can do: pasted, in a log of a boot, or in sysfs."""
+    first = "what: a VT-d unit with CAP 0xd2008c222f0606, ECAP 0xf00f4a ["
+    (tmp_path / "intel-iommu").mkdir()
+    (tmp_path / "intel-iommu" / "cap").write_text("d2008c222f0606\n")
+    (tmp_path / "intel-iommu" / "ecap").write_text("f00f4a\n")
+    for what in (FEATURES, VTD / "linux" / "kernel.log", tmp_path, "CAP=0xd2008c222f0606 ECAP=0xf00f4a"):
+        ran = run("explain", what)
+        assert ran.status == 0
+        assert ran.out.startswith(first)
+        assert "has: interrupt remapping (ECAP.IR)\n" in ran.out
+    assert run("explain", f"{FEATURES}\n{LINE}").out.startswith("what: a VT-d unit refused")
+    assert run("explain", "IDR0=0x100000000").status == 3
+
+
 def test_stdin_is_explained(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an argument, or with `-`, what stands on stdin is explained."""
     for arguments in ((), ("-",)):
@@ -107,7 +138,7 @@ def test_stdin_is_explained(run: Callable[..., Ran], monkeypatch: pytest.MonkeyP
 def test_many_different_faults_are_not_all_explained(run: Callable[..., Ran], tmp_path: Path) -> None:
     """After 32 the others are counted, with the command that lists them."""
     log = tmp_path / "log"
-    log.write_text("\n".join(LINE.replace("0xe81759000", f"0x{page:x}000") for page in range(1, 41)), encoding="utf-8")
+    log.write_text("\n".join(LINE.replace("[02:01.0]", f"[{bus:02x}:01.0]") for bus in range(1, 41)), encoding="utf-8")
     ran = run("explain", log)
     assert ran.out.count("what: ") == 32
     assert ran.err == "8 more faults that differ: 'iommuman faults' lists them\n"
