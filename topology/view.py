@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..base import Origin
@@ -91,6 +92,11 @@ def describe(device: Device) -> str:
     return ", ".join(words)
 
 
+def is_bridge(device: Device) -> bool:
+    """Tell whether a device is a PCI bridge, which passes requests on and sends none of its own."""
+    return any(name == "bridge to" for name, _ in device.properties)
+
+
 def grant_words(grant: Grant) -> str:
     """Say a grant's range, its size, and what devices may do there."""
     may = " and ".join(word for word, holds in (("read", grant.read), ("write", grant.write)) if holds)
@@ -102,6 +108,13 @@ def stream_words(stream: int | None, count: int = 1) -> str:
     if stream is None:
         return "no ID"
     return f"ID 0x{stream:x}" if count == 1 else f"IDs 0x{stream:x}-0x{stream + count - 1:x}"
+
+
+def names_in_words(names: Sequence[str], most: int = 8) -> str:
+    """Say names as people do, `A, B and C`; of many, the first and how many more."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def short_origin(origin: Origin) -> str:

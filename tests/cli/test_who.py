@@ -20,6 +20,10 @@ ANSWER = """\
   requester ID 0x0030 (00:06.0), as conventional PCI bridge 0000:00:06.0 sends it  [pci.json: functions[5]]
     → vtd@fed90000 ID 0x30, by device scope  [DMAR.bin: DMAR+0x78 (8 bytes)]
   ID 0x30 of vtd@fed90000 is shared with 0000:00:06.0, 0000:02:02.0: they cannot be told apart by it
+  in one isolation group with 0000:00:06.0 and 0000:02:02.0
+    why: conventional PCI bridge 0000:00:06.0 sends requests of 0000:02:01.0 and 0000:02:02.0 as its own  \
+[pci.json: functions[5]]
+    to split: conventional PCI has no requester IDs: move a device to a PCI Express slot to have it apart
 """
 
 

@@ -134,12 +134,26 @@ PCI roots without IOMMU
 
 reserved memory
 └─ reserved  0xa000-0xa000 (1 byte), rmrr, mapped one to one
+
+isolation groups  1 of 4 devices
+└─ dt:/usb, dt:/many, dt:/whole and dt:/lots
+   ├─ why  smmuv2@1000 sees no IDs by which to tell dt:/usb, dt:/many, dt:/whole and dt:/lots apart
+   └─ to split  only a unit for each of them would split them
 """
 
 
 def test_the_tree_shows_everything() -> None:
     """Units with what they control, what nothing controls, and reserved memory, each in its place; controls escaped."""
     assert draw_tree(sample()) == TREE
+
+
+def test_groups_say_why_and_what_is_weak() -> None:
+    """Groups of several, devices that Linux leaves out, and what is not to be relied on; the others are counted."""
+    text = draw_tree(load_topology([str(BOARDS / "virt-smmuv3-acpi")]))
+    lines = text[text.index("isolation groups") :].splitlines()
+    assert lines[0] == "isolation groups  11 of 15 devices, 8 of one device"
+    assert "├─ Linux  gives 0000:02:01.0 no group: Linux's SMMUv3 driver gives a stream ID to one device only" in text
+    assert lines[-1].startswith("└─ beware  pcie_acs_override= of patched kernels splits nothing")
 
 
 def test_interrupts_that_are_all_the_same_are_said_once() -> None:
@@ -216,7 +230,9 @@ def test_a_map_of_one_id_stands_for_itself_until_a_device_sends_it() -> None:
     assert lines[3:] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ dt:/pcie  requester ID 0x0100"]
     builder.device(Device("0000:01:00.0", "pci", HERE, 0, 0x100))
     lines = draw_tree(Topology(builder)).splitlines()
-    assert lines[3:] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ 0000:01:00.0  ID 0x100"]
+    assert lines[3:5] == ["├─ dt:/pcie  requester ID 0x0000 → 0x1400", "└─ 0000:01:00.0  ID 0x100"]
+    blind = "bridges and ACS of 1 device are not known for want of a PCI topology"
+    assert lines[6:] == [f"isolation groups  1 device, alone in one, {blind}"]
 
 
 def test_a_map_without_ids_controls_nothing() -> None:
@@ -234,12 +250,12 @@ def test_the_table_has_a_line_for_each_id() -> None:
     """Columns are parted by two spaces or more, so that it can be cut; provenance adds a column."""
     lines = draw_table(sample(), provenance=True).splitlines()
     rows = [re.split(r"  +", line) for line in lines]
-    assert rows[0] == ["DEVICE", "REQUESTER", "IOMMU", "ID", "MSI", "VERDICT", "BY", "FROM"]
+    assert rows[0] == ["DEVICE", "REQUESTER", "IOMMU", "ID", "MSI", "VERDICT", "BY", "GROUP", "FROM"]
     place = "folder/here.bin: TEST+0x10 (4 bytes)"
-    assert rows[1] == ["dt:/usb", "-", "smmuv2@1000", "0x10/0x30", "-", "controlled", "iommus", place]
-    assert rows[2] == ["dt:/many", "0x0", "smmuv2@1000", "0x20-0x23", "-", "controlled", "ID mapping", place]
-    assert rows[3] == ["dt:/whole", "-", "smmuv2@1000", "-", "-", "controlled", "iommus", place]
-    assert rows[-1] == ["dt:/\\x1b[31mbare", "-", "-", "-", "-", "no-iommu", "-", place]
+    assert rows[1] == ["dt:/usb", "-", "smmuv2@1000", "0x10/0x30", "-", "controlled", "iommus", "dt:/usb", place]
+    assert rows[2] == ["dt:/many", "0x0", "smmuv2@1000", "0x20-0x23", "-", "controlled", "ID mapping", "dt:/usb", place]
+    assert rows[3] == ["dt:/whole", "-", "smmuv2@1000", "-", "-", "controlled", "iommus", "dt:/usb", place]
+    assert rows[-1] == ["dt:/\\x1b[31mbare", "-", "-", "-", "-", "no-iommu", "-", "-", place]
     plain = draw_table(load_topology([str(BOARDS / "virt-smmuv3-acpi")])).splitlines()
     assert re.split(r"  +", plain[2])[:5] == ["0000:00:03.0", "00:03.0", "smmuv3@9050000", "0x18", "its:0=0x18"]
 

@@ -1,26 +1,33 @@
-"""A topology as a table: one line for each ID that a device sends, columns parted by two spaces or more."""
+"""A topology as a table: one line for each ID that a device sends, columns parted by two spaces or more.
+
+An isolation group has the name of the first of its devices.
+"""
 
 from __future__ import annotations
 
 from ...base import Origin, format_rid, printable
+from ..groups import isolation_groups
 from ..resolve import Route
 from ..topology import Topology
 from ..view import Attachment, attachments
 
-COLUMNS = ("DEVICE", "REQUESTER", "IOMMU", "ID", "MSI", "VERDICT", "BY")
+COLUMNS = ("DEVICE", "REQUESTER", "IOMMU", "ID", "MSI", "VERDICT", "BY", "GROUP")
 
 
 def draw_table(topology: Topology, *, provenance: bool = False) -> str:
     """Return the table; with `provenance` a last column says where the last step is known from."""
     rows = [(*COLUMNS, *(("FROM",) if provenance else ()))]
-    for one in attachments(topology):
-        rows += [_row(one, route, provenance) for route in one.routes]
+    attached = attachments(topology)
+    groups = {name: group.name for group in isolation_groups(topology, attached) for name in group.devices}
+    for one in attached:
+        group = groups.get(one.device.name, "-")
+        rows += [_row(one, route, group, provenance) for route in one.routes]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines) + "\n"
 
 
-def _row(one: Attachment, route: Route, provenance: bool) -> tuple[str, ...]:  # noqa: FBT001
+def _row(one: Attachment, route: Route, group: str, provenance: bool) -> tuple[str, ...]:  # noqa: FBT001
     requester = "-"
     if route.requester is not None:
         is_pci = one.device.rid is not None
@@ -34,7 +41,7 @@ def _row(one: Attachment, route: Route, provenance: bool) -> tuple[str, ...]:  #
         last = route.msi_hops[-1]
         msi = last.target + ("" if last.target_id is None else f"=0x{last.target_id:x}")
     rule = route.hops[-1].rule if route.hops else "-"
-    cells = (one.device.name, requester, route.iommu or "-", stream, msi, route.verdict, rule)
+    cells = (one.device.name, requester, route.iommu or "-", stream, msi, route.verdict, rule, group)
     row = tuple(printable(cell) for cell in cells)
     if not provenance:
         return row

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...base import Origin, format_rid, printable
+from ..groups import OVERRIDE, Group, isolation_groups
 from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
@@ -17,6 +18,7 @@ from ..view import (
     attachments,
     describe,
     grant_words,
+    names_in_words,
     short_origin,
     size,
     stream_words,
@@ -77,6 +79,8 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
             for one in topology.msi_controllers.values()
         ]
         lines.append(_Line("MSI controllers", children=controllers))
+    if groups := isolation_groups(topology, attached):
+        lines.append(_groups_line(groups))
     out = [_summary(topology)]
     for line in lines:
         out.append("")
@@ -96,6 +100,34 @@ def _summary(topology: Topology) -> str:
         for fact in topology.facts
     ]
     return text + ("\nmachine: " + ", ".join(facts) if facts else "")
+
+
+def _groups_line(groups: tuple[Group, ...]) -> _Line:
+    """Return the isolation groups: those of several devices with the reasons, and how many hold one device."""
+    several = [group for group in groups if len(group.devices) > 1 or group.cautions]
+    alone = sum(len(group.devices) == 1 for group in groups)
+    devices = _counted(sum(len(group.devices) for group in groups), "device")
+    words = [f"{len(groups)} of {devices}", *([f"{alone} of one device"] if alone else [])]
+    if alone == len(groups):
+        words = [devices, "each alone in one" if alone > 1 else "alone in one"]
+    if unseen := sum(len(group.unseen) for group in groups):
+        words.append(f"bridges and ACS of {_counted(unseen, 'device')} are not known for want of a PCI topology")
+    children = []
+    for group in several:
+        line = _Line(names_in_words(group.devices), colour=YELLOW)
+        for reason in group.reasons:
+            line.children.append(_Line("why", reason.text, reason.origin))
+            line.children.append(_Line("to split", reason.remedy))
+        line.children += [_Line("Linux", f"gives {name} no group: {reason}") for name, reason in group.left_out]
+        line.children += [_Line("beware", text) for text in group.cautions]
+        children.append(line)
+    if any(group.wants_acs for group in groups):
+        children.append(_Line("beware", OVERRIDE))
+    return _Line("isolation groups", _words(*words), children=children)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _unit_line(
