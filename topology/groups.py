@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
 from ..base import Origin
@@ -147,6 +148,8 @@ class _Bonds:
         self._bridges: dict[str, tuple[PciFunction, dict[str, None]]] = {}
         self._paths: dict[str, tuple[PciFunction, dict[str, None]]] = {}
         self._leaks: dict[str, PciFunction | None] = {}
+        self._climbed: dict[str, PciFunction] = {}
+        self._open_ports: dict[str, str] = {}
         self._slots: dict[str, tuple[PciFunction, dict[str, None]]] = {}
         self._shared: list[SharedId] = []
 
@@ -174,26 +177,40 @@ class _Bonds:
             return
         pci, function = known
         place = function
-        bridges = {sent.bridge for sent in requesters(pci, function)}
-        for bridge in bridges_above(pci, function):
+        bridges = {sent.bridge for sent in requesters(pci, function) if sent.bridge}
+        for bridge in bridges_above(pci, function) if bridges else ():
             if bridge.address in bridges:
                 self._bridges.setdefault(bridge.address, (bridge, {}))[1][device.name] = None
                 self._join(bridge.address, device.name)
                 place = bridge
+        place = self._climb(pci, place)
+        self._join_siblings(pci, place, device.name)
+        self._caution(pci, function)
+
+    def _climb(self, pci: PciTopology, place: PciFunction) -> PciFunction:
+        """Join a function with the bridges that cannot keep it apart; return the last of these.
+
+        The way up from a bridge is gone once, whoever is behind it: what it leads to holds for all of them.
+        """
+        way = []
         for bridge in bridges_above(pci, place):
             leak = self._leak(pci, bridge)
             if leak is None:
                 break
-            self._paths.setdefault(leak.address, (leak, {}))[1].update({bridge.address: None, device.name: None})
-            self._join(bridge.address, device.name)
-            place = bridge
-        self._join_siblings(pci, place, device.name)
-        self._caution(pci, function)
+            self._paths.setdefault(leak.address, (leak, {}))[1].update({bridge.address: None, place.address: None})
+            self._join(bridge.address, place.address)
+            way.append(bridge.address)
+            place = self._climbed.get(bridge.address, bridge)
+            if place is not bridge:
+                break
+        self._climbed.update(dict.fromkeys(way, place))
+        return place
 
     def _leak(self, pci: PciTopology, bridge: PciFunction) -> PciFunction | None:
         """Return the first port from a bridge up to the root bus that does not isolate; None when all do."""
         way = []
-        for one in (bridge, *pci.upstream(bridge)):
+        found = None
+        for one in chain((bridge,), pci.upstream(bridge)):
             if one.address in self._leaks:
                 found = self._leaks[one.address]
                 break
@@ -201,8 +218,6 @@ class _Bonds:
             if not isolation(one).holds:
                 found = one
                 break
-        else:
-            found = None
         self._leaks.update(dict.fromkeys(way, found))
         return found
 
@@ -221,19 +236,24 @@ class _Bonds:
 
     def _caution(self, pci: PciTopology, function: PciFunction) -> None:
         """Note where a switch can lead from one of its ports to another: Linux looks at each port on its own."""
-        for port in (function, *bridges_above(pci, function)):
-            if port.pcie_type != "downstream-port" or isolation(port).holds:
-                continue
-            others = [
-                one.address
-                for one in pci.on_bus(port.segment, port.bus)
-                if one.pcie_type == "downstream-port" and one is not port and not isolation(one).holds
-            ]
-            if others:
-                self.cautions.setdefault(function.address, []).append(
-                    f"{port.address} and {names_in_words(others)} are ports of one switch without ACS: it can lead "
-                    "requests from one to the other past the IOMMU, though Linux keeps them apart"
-                )
+        for port in (function, *islice(bridges_above(pci, function), 1)):
+            if port.address not in self._open_ports:
+                self._open_ports[port.address] = self._open_port(pci, port)
+            if text := self._open_ports[port.address]:
+                self.cautions.setdefault(function.address, []).append(text)
+
+    def _open_port(self, pci: PciTopology, port: PciFunction) -> str:
+        """Say which ports of its switch a port can be reached from; empty when it is no such port, or isolates."""
+        if port.pcie_type != "downstream-port" or isolation(port).holds:
+            return ""
+        ports = [one for one in pci.on_bus(port.segment, port.bus) if one.pcie_type == port.pcie_type]
+        others = [one.address for one in ports if one is not port and not isolation(one).holds]
+        if not others:
+            return ""
+        return (
+            f"{port.address} and {names_in_words(others)} are ports of one switch without ACS: it can lead requests "
+            "from one to the other past the IOMMU, though Linux keeps them apart"
+        )
 
     def join_shared(self, shared: SharedId) -> None:
         """Join the devices that have an ID in common; said again only when it is not a bridge alone that does it."""
@@ -249,8 +269,13 @@ class _Bonds:
         for bridge, names in self._bridges.values():
             if bridge.address in self.names or len(names) > 1:
                 found.append(_bridge_reason(bridge, self._members(bridge.address, names)))
+        together: dict[str, dict[str, None]] = {}
+        for name in self.names:
+            together.setdefault(self.top(name), {})[name] = None
         for leak, names in self._paths.values():
             members = self._members(leak.address, names)
+            if len(members) < 2:  # noqa: PLR2004 - what it joins are bridges that no unit controls, and what is behind
+                members = tuple(together.get(self.top(leak.address), ()))
             if len(members) > 1:
                 found.append(_path_reason(leak, members))
         for place, names in self._slots.values():

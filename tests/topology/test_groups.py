@@ -137,6 +137,21 @@ def test_a_bridge_alone_gives_no_reason() -> None:
     assert (group.devices, group.reasons) == (("0000:01:00.0",), ())
 
 
+def test_ports_that_no_unit_controls_lead_to_each_other_all_the_same() -> None:
+    """The reason names the devices that are together by them."""
+    builder = TopologyBuilder()
+    ports = (bridge(0x10, 1, "root-port"), bridge(0x100, 2, "upstream-port"))
+    below = (bridge(0x200, 3, "downstream-port", 3), bridge(0x208, 4, "downstream-port", 4))
+    add_pci(builder, PciTopology((*ports, *below, end(0x300), end(0x400))))
+    builder.iommus.append(Iommu("unit", "vtd", HERE))
+    builder.roots.append(PciRoot("pci:0000", HERE, 0))
+    builder.maps.append(IdMap("pci:0000", "unit", 0x300, 0x200, 0x300, HERE, "map"))
+    (group,) = isolation_groups(Topology(builder))
+    assert group.devices == ("0000:03:00.0", "0000:04:00.0")
+    assert {reason.devices for reason in group.reasons} == {group.devices}
+    assert "0000:00:02.0" in [reason.at for reason in group.reasons]
+
+
 def test_functions_of_one_device_are_together_unless_they_have_acs() -> None:
     """A function that has it is apart from the others, which are together all the same."""
     several = [end(0x100, multifunction=True, acs=ON), end(0x101), end(0x102, acs=(0x5F, 0))]
