@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from iommuman.iommu.riscv.model import Model as RiscvModel
 from iommuman.iommu.smmuv3.model import READ as STREAM_READ
 from iommuman.iommu.smmuv3.model import WRITE as STREAM_WRITE
 from iommuman.iommu.smmuv3.model import Model
@@ -23,8 +24,8 @@ def reached(machine: Machine, place: Endpoint, pages: Iterable[int]) -> Reached:
             (_vtd(model, place.identifier, address, READ), _vtd(model, place.identifier, address, WRITE))
             if isinstance(model, RemappingUnit)
             else (
-                _smmu(model, place.identifier, address, STREAM_READ),
-                _smmu(model, place.identifier, address, STREAM_WRITE),
+                _translated(model, place.identifier, address, STREAM_READ),
+                _translated(model, place.identifier, address, STREAM_WRITE),
             )
         )
         access = (Access.NONE if read is None else Access.READ) | (Access.NONE if write is None else Access.WRITE)
@@ -41,8 +42,9 @@ def _vtd(unit: RemappingUnit, source: int, address: int, access: int) -> int | N
     return None if isinstance(found, Blocked) else found
 
 
-def _smmu(model: Model, stream: int, address: int, access: int) -> int | None:
-    found = model.translate(stream, address, access)
+def _translated(model: Model | RiscvModel, identifier: int, address: int, access: int) -> int | None:
+    """Ask an SMMU or a RISC-V IOMMU, whose access codes are the same."""
+    found = model.translate(identifier, address, access)
     return None if found < 0 else found
 
 

@@ -444,6 +444,14 @@ def _permission_of_first(difference: Difference) -> bool:
     return (ours, theirs) in ((21, 23), (5, 7)) or (last.stage == 2 and last.leaf and last.value & _WD != _WD)
 
 
+def _table_of_write(difference: Difference) -> bool:
+    """A write, and a table of the first stage in a page that the second lets be read and not written."""
+    access, path = difference.access, _path(difference)
+    tables = [one for at, one in enumerate(path) if one.leaf and any(later.stage == 1 for later in path[at:])]
+    written = access is not None and access.data is not None and _walks(difference)
+    return written and any(one.stage == 2 and one.value & _WD != _WD for one in tables)
+
+
 def _address_after_root(difference: Difference) -> bool:
     """An address that the first stage does not take, and a second stage that refuses the root of its table."""
     laid, access = difference.configuration, difference.access
@@ -564,6 +572,12 @@ KNOWN: tuple[Known, ...] = (
         "RISC-V IOMMU 1.0 clause 2.3, step 19: the access is that of the transaction",
         f"{_SOURCE}, riscv_iommu_spa_fetch: iotlb->perm is overwritten by the leaf of the first stage",
         _permission_of_first,
+    ),
+    Known(
+        "tables of the first stage are read with the access of the request",
+        "RISC-V IOMMU 1.0 clause 2.3: they are read by implicit reads",
+        f"{_SOURCE}, riscv_iommu_spa_fetch: iotlb->perm counts at every leaf of the second stage",
+        _table_of_write,
     ),
     Known(
         "what is cached is found under addresses that differ in bits 63:56",
