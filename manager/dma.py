@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..iommu import Memory
 from .incidents import Incident
-from .machine import Machine
+from .machine import Machine, send
 from .manager import Manager
 from .ports import GRANULE
 from .survey import Endpoint
@@ -57,9 +58,9 @@ class TracedMemory(Memory):
         trace: `(address, size, value)` of every read since it was made a list; None: not asked.
     """
 
-    def __init__(self, ranges: list[tuple[int, int]]) -> None:
-        """Make memory of these `(start, length)` ranges."""
-        super().__init__(ranges)
+    def __init__(self, ranges: list[tuple[int, int]], path: Path | None = None) -> None:
+        """Make memory of these `(start, length)` ranges, in a file if one is named; see `Memory`."""
+        super().__init__(ranges, path)
         self.trace: list[tuple[int, int, int]] | None = None
 
     def read(self, address: int, size: int) -> bytes:
@@ -82,7 +83,8 @@ def access(
 ) -> Iterator[Piece]:
     """Make one access page by page, as the device that sends this ID, and yield what becomes of each part.
 
-    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew.
+    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew; or one of
+    `emulate(topology, traced=True)`.
     Incidents go to clients and sinks as any do.
     """
     memory = machine.memory
@@ -91,29 +93,36 @@ def access(
     while address < end:
         size = min(end - address, GRANULE - address % GRANULE)
         model = machine.models[endpoint.unit]
-        memory.trace = []
-        physical = _send(model, memory, endpoint.identifier, address, write=write)
-        steps = tuple(_steps(model, memory.trace))
+        trace: list[tuple[int, int, int]] = []
+        memory.trace = trace
+        physical = _send(machine, model, memory, endpoint, address, write=write)
         memory.trace = None
+        steps = tuple(_steps(model, trace))
         incident = next((one for one in manager.poll() if one.refusal.identifier == endpoint.identifier), None)
         yield Piece(address, size, physical, steps, incident)
         address += size
 
 
 def _send(
-    model: Model | RemappingUnit, memory: TracedMemory, identifier: int, address: int, *, write: bool
+    machine: Machine,
+    model: Model | RemappingUnit,
+    memory: TracedMemory,
+    endpoint: Endpoint,
+    address: int,
+    *,
+    write: bool,
 ) -> int | None:
-    from ..iommu.vtd.model import READ, WRITE, Blocked, RemappingUnit
+    """Make the access, with what the unit reads noted once, and then recorded by the unit."""
+    from ..iommu.vtd.model import READ, WRITE, RemappingUnit
 
     if isinstance(model, RemappingUnit):
-        walked = model.walk(identifier, address, WRITE if write else READ)  # with nothing remembered: this is shown
-        trace, memory.trace = memory.trace, None
-        model.translate(identifier, address, WRITE if write else READ)  # this is recorded
-        memory.trace = trace
-        return None if isinstance(walked, Blocked) else walked
-    from ..iommu.smmuv3.model import Transaction
-
-    return model.access(Transaction(identifier, address, write=write)).address
+        model.walk(endpoint.identifier, address, WRITE if write else READ)  # with nothing remembered: this is shown
+    elif machine.hardware:
+        send(model, endpoint, address, write)  # by a model of what the hardware holds, which has no queue for events
+    else:
+        return machine.dma(endpoint, address, write)
+    memory.trace = None
+    return machine.dma(endpoint, address, write)
 
 
 def _steps(model: Model | RemappingUnit, trace: list[tuple[int, int, int]]) -> Iterator[Step]:

@@ -6,13 +6,14 @@ client may be granted anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..iommu import Memory, PageAllocator, Simulated
 from ..topology import Iommu, Topology
 from .ports import DRIVEN, Port, open_port
+from .survey import Endpoint
 
 if TYPE_CHECKING:
     from ..iommu.smmuv3.model import Model
@@ -30,23 +31,31 @@ _ECAP = 0xF00F4A
 """Capability registers of the modelled VT-d units: four levels, pages of 4 KiB to 1 GiB, queued invalidation."""
 
 
+Dma = Callable[[Endpoint, int, bool], int | None]
+"""Makes one access, a write or not, under an ID at a unit; returns the physical address, or None when it is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A simulated board.
+    """A board that can be programmed: a simulated one, or one that QEMU emulates.
 
     Attributes:
-        memory: its physical memory; all of the address space is memory.
-        platform: what drivers see of it.
-        models: the units that are modelled, by name.
+        memory: its physical memory; of a simulated one all of the address space is memory.
+        models: its units by name; of an emulated one, models that hold what its units hold now.
         ports: the same, taken over with every device denied.
         private: `(start, length)` of tables and registers, which no device may be granted.
+        dma: makes a device access memory; its unit records what it refuses.
+        hardware: what the units are, when they are no models of ours; else empty.
+        close: ends it.
     """
 
     memory: Memory
-    platform: Simulated
-    models: dict[str, Model | RemappingUnit]
+    models: Mapping[str, Model | RemappingUnit]
     ports: dict[str, Port]
     private: tuple[tuple[int, int], ...]
+    dma: Dma
+    hardware: str = ""
+    close: Callable[[], None] = lambda: None
 
 
 def simulate(
@@ -73,7 +82,19 @@ def simulate(
         length = _attach(unit, platform, models, bits, caching=caching)
         private.append((unit.base, length))
         ports[unit.name] = open_port(unit, unit.base, platform, pages, bits)
-    return Machine(memory, platform, models, ports, tuple(private))
+    return Machine(memory, models, ports, tuple(private), lambda *one: send(models[one[0].unit], *one))
+
+
+def send(model: Model | RemappingUnit, place: Endpoint, address: int, write: bool) -> int | None:  # noqa: FBT001 - as `Dma`
+    """Let a model decide on an access; returns the physical address, or None when it refuses, which it records."""
+    from ..iommu.vtd.model import READ, WRITE, Blocked, RemappingUnit
+
+    if isinstance(model, RemappingUnit):
+        found = model.translate(place.identifier, address, WRITE if write else READ)
+        return None if isinstance(found, Blocked) else found
+    from ..iommu.smmuv3.model import Transaction
+
+    return model.access(Transaction(place.identifier, address, write=write)).address
 
 
 def _attach(

@@ -349,7 +349,7 @@ class Bench:
                 report.known[parted] += 1
                 continue
             seen = [Seen(0, (value,)) for value in values]
-            self._judge(Difference(configuration, index, None, *seen, earlier, address), report)
+            self._judge(Difference(configuration, index, None, seen[0], seen[1], earlier, address), report)
 
     def _judge(self, difference: Difference, report: Report) -> str:
         """Count a difference; returns its name if it is known."""

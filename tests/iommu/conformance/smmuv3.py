@@ -51,11 +51,17 @@ class Smmu:
     def prepare(self, machine: Qemu) -> None:
         """Read what the unit can do, and write the commands that each configuration begins with."""
         at = machine.registers
-        idr0, idr1, idr3, idr5, aidr = (
-            one(machine.read_mmio(at + one.offset, 4))
-            for one in (registers.IDR0, registers.IDR1, registers.IDR3, registers.IDR5, registers.AIDR)
+
+        def value(offset: int) -> int:
+            return machine.read_mmio(at + offset, 4)
+
+        self._caps = Capabilities(
+            registers.IDR0(value(registers.IDR0.offset)),
+            registers.IDR1(value(registers.IDR1.offset)),
+            registers.IDR3(value(registers.IDR3.offset)),
+            registers.IDR5(value(registers.IDR5.offset)),
+            registers.AIDR(value(registers.AIDR.offset)),
         )
-        self._caps = Capabilities(idr0, idr1, idr3, idr5, aidr)
         self._base = machine.ram[0]
         machine.write(self._base + QUEUES, _commands())
 
