@@ -12,13 +12,15 @@ from .ports import GRANULE
 def access(manager: Manager, machine: Machine, name: str, address: int, *, write: bool) -> int | None:
     """Let a device access one byte, and return the physical address that it got to; None when it was refused.
 
-    The unit records what it refuses. A device of several IDs uses its first; one that no unit controls reaches all.
+    The unit records what it refuses. A device of several IDs uses the first that it can; one that no unit controls reaches all.
 
     Raises ManagerError (`ENOENT`): no source names the device.
     """
     member = manager.survey.members.get(name)
     if member is not None:
-        return machine.dma(member.endpoints[0], address, write)
+        sent = machine.sent
+        able = [place for place in member.endpoints if sent is None or place.identifier in sent]
+        return machine.dma((able or member.endpoints)[0], address, write)
     device = manager.topology.devices.get(name)
     if device is None:
         raise ManagerError("ENOENT", "MANAGER-NO-DEVICE", "no source names this device", name)

@@ -46,6 +46,7 @@ class Machine:
         private: `(start, length)` of tables and registers, which no device may be granted.
         dma: makes a device access memory; its unit records what it refuses.
         hardware: what the units are, when they are no models of ours; else empty.
+        sent: the IDs under which `dma` can access memory; None: all.
         close: ends it.
     """
 
@@ -55,6 +56,7 @@ class Machine:
     private: tuple[tuple[int, int], ...]
     dma: Dma
     hardware: str = ""
+    sent: frozenset[int] | None = None
     close: Callable[[], None] = lambda: None
 
 
