@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace, started: Started, name: str) -> int:
     write = arguments.write is not None
     address, length = arguments.write if write else arguments.read
     hardware = started.machine.hardware
-    lines: list[str] = [hardware] if hardware else []
+    lines: list[str] = []
     objects = []
     refused = False
     for place in _places(started, name):
@@ -73,6 +73,8 @@ def _run(arguments: argparse.Namespace, started: Started, name: str) -> int:
         objects.append(
             {"iommu": place.unit, "id": place.identifier, "pieces": [piece_object(piece) for piece in pieces]}
         )
+    if hardware:
+        lines.append(f"decided by {hardware}")
     if arguments.format == "json":
         import json
 
