@@ -1,4 +1,4 @@
-"""The drivers on hardware that we did not write: QEMU's emulated VT-d, SMMUv3 and RISC-V IOMMU, with real DMA behind them."""
+"""The drivers on hardware that we did not write: QEMU's emulated units, with real DMA behind them."""
 
 from __future__ import annotations
 
