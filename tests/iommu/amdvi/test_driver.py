@@ -67,7 +67,7 @@ def test_tables_bit_by_bit() -> None:
 
 
 def test_what_firmware_said_of_the_wires_stays() -> None:
-    """HtTunEn, PassPW, Isoc and the time-out stay; features are switched off."""
+    """HtTunEn, PassPW, Isoc and the time-out stay, or are as the IVHD says; features are switched off."""
     memory = Memory([(0, 1 << 40)])
     platform = Simulated(memory)
     unit = Unit(memory, Hardware(EFR(IASup=1, GASup=1)))
@@ -77,6 +77,11 @@ def test_what_firmware_said_of_the_wires_stays() -> None:
     driver.enable()
     assert read_register(platform, BASE, Control) == Control(
         HtTunEn=1, InvTimeout=5, PassPW=1, Isoc=1, Coherent=1, IommuEn=1, EventLogEn=1, CmdBufEn=1
+    )
+    pages = PageAllocator(platform, TABLES + TABLES_LENGTH, TABLES_LENGTH)
+    Driver(platform, BASE, pages, devices=DEVICES, wiring=Control(ResPassPW=1, GTEn=1)).enable()
+    assert read_register(platform, BASE, Control) == Control(
+        InvTimeout=5, ResPassPW=1, Coherent=1, IommuEn=1, EventLogEn=1, CmdBufEn=1
     )
 
 
