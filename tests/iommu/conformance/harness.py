@@ -11,6 +11,7 @@ Everything follows from a seed and the number of the configuration, so that any 
 from __future__ import annotations
 
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -113,10 +114,9 @@ class Difference:
         what = f"memory at 0x{self.address:x}"
         if self.access is not None:
             what = f"{'read' if self.access.data is None else 'write'} of 0x{self.access.address:x}"
-        ours, theirs = (
-            f"mark {one.mark:#x}, {[hex(value) for value in one.registers]}" for one in (self.ours, self.theirs)
-        )
-        return f"configuration {self.index} ({self.configuration.text}), {what}: model {ours}; QEMU {theirs}"
+        ours, theirs = (f"mark {one.mark:#x}, {[hex(value) for value in one.registers]}" for one in (self.ours, self.theirs))
+        notes = ", ".join(f"{name} {value}" for name, value in self.configuration.notes.items() if value)
+        return f"configuration {self.index} ({self.configuration.text}; {notes}), {what}: model {ours}; QEMU {theirs}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,6 @@ class Architecture(Protocol):
         name: what it is called.
         machine: name of the machine of QEMU.
         watched: `(offset, size)` of registers that are read after each access.
-        watched_memory: doublewords of memory that are read after them, by distance from the beginning of memory.
         after: registers that are written after each access, once they were read.
         quiet: what the watched registers hold when there is no record.
         known: differences that are accepted.
@@ -157,7 +156,6 @@ class Architecture(Protocol):
     name: str
     machine: str
     watched: Sequence[tuple[int, int]]
-    watched_memory: Sequence[int]
     after: Sequence[Write]
     quiet: tuple[int, ...]
     known: Sequence[Known]
@@ -171,8 +169,13 @@ class Architecture(Protocol):
         """Write tables of a random configuration."""
         ...
 
-    def normal(self, registers: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the watched registers without what the specification leaves undefined."""
+    def records(self, seen: list[tuple[int, ...]], read: Callable[[int, int], bytes]) -> list[tuple[int, ...]]:
+        """Turn the watched registers after each access into what was recorded, without what is left undefined.
+
+        Args:
+            seen: the registers, access by access.
+            read: reads memory, as it is at the end.
+        """
         ...
 
     def flush(self, random: Random) -> tuple[Write, ...]:
@@ -211,9 +214,11 @@ class Image:
         return address
 
     def put(self, address: int, value: int, size: int = 8) -> None:
-        """Write a little-endian number of a multiple of 8 bytes."""
+        """Write a little-endian number of a multiple of 8 bytes; what lies outside the pages for tables is lost."""
+        start = self.base + TABLES
         for offset in range(0, size, 8):
-            self.words[address + offset] = value >> 8 * offset & 0xFFFFFFFFFFFFFFFF
+            if start <= address + offset < start + MOST_TABLES * PAGE:
+                self.words[address + offset] = value >> 8 * offset & 0xFFFFFFFFFFFFFFFF
 
     def get(self, address: int) -> int:
         """Return the doubleword at an address."""
@@ -225,11 +230,11 @@ class Image:
 
     def content(self) -> bytes:
         """Return the bytes of all pages for tables."""
-        data = bytearray(MOST_TABLES * PAGE)
-        start = self.base + TABLES
+        words = array("Q", bytes(MOST_TABLES * PAGE))
+        first = (self.base + TABLES) // 8
         for address, value in self.words.items():
-            data[address - start : address - start + 8] = value.to_bytes(8, "little")
-        return bytes(data)
+            words[address // 8 - first] = value
+        return words.tobytes()
 
 
 @dataclass(slots=True)
@@ -292,9 +297,7 @@ class Bench:
         """End the machine."""
         self.machine.close()
 
-    def run(
-        self, seed: int, indices: Iterator[int] | range, report: Report, until: float | None = None
-    ) -> Iterator[int]:
+    def run(self, seed: int, indices: Iterator[int] | range, report: Report, until: float | None = None) -> Iterator[int]:
         """Run configurations by number, and yield each number when it is done; stop at a time of `time.monotonic`."""
         for index in indices:
             if until is not None and time.monotonic() >= until:
@@ -334,7 +337,7 @@ class Bench:
                     parted = name
         for address in self._changed(memory, configuration):
             values = [int.from_bytes(side.read(address, 8), "little") for side in (memory, self.machine)]
-            halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32)}
+            halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32) }
             written = halves & excused.keys()
             if written:  # a write whose verdict differs for a known reason leaves other bytes, too
                 report.known[excused[written.pop()]] += 1
@@ -381,41 +384,33 @@ class Bench:
             mark = len(texts) - 1 if access.data is None else None
             places.append((mark, len(texts)))
             texts += [f"read{'l' if size == 4 else 'q'} 0x{at + offset:x}" for offset, size in architecture.watched]
-            texts += [f"readq 0x{self._base + place:x}" for place in architecture.watched_memory]
             texts += [_text(at, one) for one in architecture.after]
         texts += [_text(at, one) for one in architecture.stop]
         answers = self.machine.link.batch(texts)
-        count = len(architecture.watched) + len(architecture.watched_memory)
-        return [
-            Seen(
-                0 if mark is None else Probe.mark(answers[mark]),
-                architecture.normal(tuple(int(answer, 16) for answer in answers[first : first + count])),
-            )
-            for mark, first in places
-        ]
+        count = len(architecture.watched)
+        marks = [0 if mark is None else Probe.mark(answers[mark]) for mark, _ in places]
+        seen = [tuple(int(answer, 16) for answer in answers[first : first + count]) for _, first in places]
+        return [Seen(*one) for one in zip(marks, architecture.records(seen, self.machine.read), strict=True)]
 
-    def _ours(
-        self, memory: Memory, configuration: Configuration, accesses: list[Access]
-    ) -> tuple[list[Seen], list[int | None]]:
+    def _ours(self, memory: Memory, configuration: Configuration, accesses: list[Access]) -> tuple[list[Seen], list[int | None]]:
         """Let the model do it; also returns the physical addresses that were reached."""
         architecture = self.architecture
         model = architecture.model(memory)
         for one in configuration.before:
             model.write_register(one.offset, one.value, one.size)
-        found: list[Seen] = []
+        marks: list[int] = []
+        seen: list[tuple[int, ...]] = []
         reached: list[int | None] = []
         for access in accesses:
             for one in access.before:
                 model.write_register(one.offset, one.value, one.size)
             physical = architecture.access(model, access.address, write=access.data is not None)
             reached.append(physical)
-            mark = 0 if physical is None else _move(memory, physical, access.data)
-            registers = [model.read_register(*one) for one in architecture.watched]
-            registers += [memory.read_u64(self._base + place) for place in architecture.watched_memory]
-            found.append(Seen(mark, architecture.normal(tuple(registers))))
+            marks.append(0 if physical is None else _move(memory, physical, access.data))
+            seen.append(tuple(model.read_register(*one) for one in architecture.watched))
             for one in architecture.after:
                 model.write_register(one.offset, one.value, one.size)
-        return found, reached
+        return [Seen(*one) for one in zip(marks, architecture.records(seen, memory.read), strict=True)], reached
 
     def _changed(self, memory: Memory, configuration: Configuration) -> Iterator[int]:
         """Yield the doublewords that differ at the end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from iommuman.iommu import Memory
@@ -32,7 +32,6 @@ class Vtd:
         self.name = machine
         self.machine = machine
         self.watched: Sequence[tuple[int, int]] = ()
-        self.watched_memory: Sequence[int] = ()
         self.after: Sequence[Write] = ()
         self.stop: Sequence[Write] = (Write(GCMD.offset, 0, 4),)
         self.quiet = (0, 0, 0)
@@ -51,25 +50,14 @@ class Vtd:
         self.after = (Write(record + 12, 1 << 31, 4), Write(FSTS.offset, 0xFF, 4))
         self._flush = Write(ecap.IRO * 16 + IOTLB.offset, IOTLB(IVT=1, IIRG=1).value, 8)
 
-    def normal(self, registers: tuple[int, ...]) -> tuple[int, ...]:
-        """Take the PASID out of a record that has none (11.4, FRCD.PV: defined with PP alone), and what is no record."""
-        status, low, high = registers
+    def records(self, seen: list[tuple[int, ...]], _: Callable[[int, int], bytes]) -> list[tuple[int, ...]]:
+        """Take the PASID out of records that have none (11.4, FRCD.PV: defined with PP alone), and what is no record."""
+        return [self._record(*one) for one in seen]
+
+    def _record(self, status: int, low: int, high: int) -> tuple[int, ...]:
         if not high >> 63:
             return status, 0, 0
-        if not high >> 31 & 1:
-            high &= ~(FRCD.PV.mask >> 64)
-        return status, low, high
-
-    @staticmethod
-    def describe(d):
-        o, t = d.ours.registers, d.theirs.registers
-        return (
-            hex(o[0]),
-            hex(o[2] >> 32 & 255) if o[2] >> 63 else "-",
-            hex(t[0]),
-            hex(t[2] >> 32 & 255) if t[2] >> 63 else "-",
-            "addr" if o[1] != t[1] else "",
-        )
+        return status, low, high if high >> 31 & 1 else high & ~(FRCD.PV.mask >> 64)
 
     def model(self, memory: Memory) -> RemappingUnit:
         """Return a unit like QEMU's."""
@@ -272,10 +260,7 @@ class _Writer:
 
 def _reasons(difference: Difference) -> tuple[int, int]:
     """Return our fault reason and theirs; 0: there is no record."""
-    ours, theirs = (
-        (one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0
-        for one in (difference.ours, difference.theirs)
-    )
+    ours, theirs = ((one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0 for one in (difference.ours, difference.theirs))
     return ours, theirs
 
 
@@ -351,11 +336,7 @@ def _type_before_present(difference: Difference) -> bool:
 
 def _pasid_fpd(difference: Difference) -> bool:
     ours, theirs = _reasons(difference)
-    return (
-        bool(difference.configuration.notes.get("fpd"))
-        and ours == 0
-        and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
-    )
+    return bool(difference.configuration.notes.get("fpd")) and ours == 0 and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
 
 
 def _not_coherent(difference: Difference) -> bool:
