@@ -55,14 +55,12 @@ class Configuration:
         before: registers that are written, once memory is.
         addresses: device addresses that something is known of; accesses are made there and nearby.
         text: what it is, for a person.
-        ignored: `(start, length)` of memory that need not be the same afterwards, such as a queue that was not laid out.
         notes: what the architecture wants to remember of it, to know differences by.
     """
 
     before: list[Write]
     addresses: list[int]
     text: str
-    ignored: list[tuple[int, int]] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
 
 
@@ -114,7 +112,9 @@ class Difference:
         what = f"memory at 0x{self.address:x}"
         if self.access is not None:
             what = f"{'read' if self.access.data is None else 'write'} of 0x{self.access.address:x}"
-        ours, theirs = (f"mark {one.mark:#x}, {[hex(value) for value in one.registers]}" for one in (self.ours, self.theirs))
+        ours, theirs = (
+            f"mark {one.mark:#x}, {[hex(value) for value in one.registers]}" for one in (self.ours, self.theirs)
+        )
         notes = ", ".join(f"{name} {value}" for name, value in self.configuration.notes.items() if value)
         return f"configuration {self.index} ({self.configuration.text}; {notes}), {what}: model {ours}; QEMU {theirs}"
 
@@ -265,14 +265,15 @@ class Report:
     def __str__(self) -> str:
         """Say it in a few lines."""
         text = (
-            f"{self.architecture}: {self.accesses} accesses over {self.configurations} configurations, {self.allowed} allowed, "
+            f"{self.architecture}: {self.accesses} accesses over {self.configurations} configurations, "
+            f"{self.allowed} allowed, "
             f"{self.records} recorded, {len(self.unexplained)} unexplained differences; seed {self.seed}, {self.qemu}"
         )
         return "\n".join([text, *(f"  known difference {name}: {count}" for name, count in sorted(self.known.items()))])
 
 
 def arena(base: int) -> bytes:
-    """Return what lies in the arena when a configuration begins: a mark in each word, which tells pages and words apart."""
+    """Return what lies in the arena at the beginning: a mark in each word, which tells pages and words apart."""
     words = range((base + ARENA) // 4, (base + ARENA + ARENA_SIZE) // 4)
     return b"".join(Probe.planted((word // 1024 * 37 + word * 11) % 255 + 1) for word in words)
 
@@ -297,7 +298,9 @@ class Bench:
         """End the machine."""
         self.machine.close()
 
-    def run(self, seed: int, indices: Iterator[int] | range, report: Report, until: float | None = None) -> Iterator[int]:
+    def run(
+        self, seed: int, indices: Iterator[int] | range, report: Report, until: float | None = None
+    ) -> Iterator[int]:
         """Run configurations by number, and yield each number when it is done; stop at a time of `time.monotonic`."""
         for index in indices:
             if until is not None and time.monotonic() >= until:
@@ -335,9 +338,9 @@ class Bench:
                     excused[access.data] = name
                 if name and (our.registers == quiet) != (their.registers == quiet):
                     parted = name
-        for address in self._changed(memory, configuration):
+        for address in self._changed(memory):
             values = [int.from_bytes(side.read(address, 8), "little") for side in (memory, self.machine)]
-            halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32) }
+            halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32)}
             written = halves & excused.keys()
             if written:  # a write whose verdict differs for a known reason leaves other bytes, too
                 report.known[excused[written.pop()]] += 1
@@ -392,7 +395,9 @@ class Bench:
         seen = [tuple(int(answer, 16) for answer in answers[first : first + count]) for _, first in places]
         return [Seen(*one) for one in zip(marks, architecture.records(seen, self.machine.read), strict=True)]
 
-    def _ours(self, memory: Memory, configuration: Configuration, accesses: list[Access]) -> tuple[list[Seen], list[int | None]]:
+    def _ours(
+        self, memory: Memory, configuration: Configuration, accesses: list[Access]
+    ) -> tuple[list[Seen], list[int | None]]:
         """Let the model do it; also returns the physical addresses that were reached."""
         architecture = self.architecture
         model = architecture.model(memory)
@@ -412,20 +417,18 @@ class Bench:
                 model.write_register(one.offset, one.value, one.size)
         return [Seen(*one) for one in zip(marks, architecture.records(seen, memory.read), strict=True)], reached
 
-    def _changed(self, memory: Memory, configuration: Configuration) -> Iterator[int]:
+    def _changed(self, memory: Memory) -> Iterator[int]:
         """Yield the doublewords that differ at the end."""
-        for start, length in ((self._base + TABLES, MOST_TABLES * PAGE), (self._base + ARENA, ARENA_SIZE)):
-            ours, theirs = memory.read(start, length), self.machine.read(start, length)
+        for first, length in ((self._base + TABLES, MOST_TABLES * PAGE), (self._base + ARENA, ARENA_SIZE)):
+            ours, theirs = memory.read(first, length), self.machine.read(first, length)
             if ours == theirs:
                 continue
             for page in range(0, length, PAGE):
                 if ours[page : page + PAGE] == theirs[page : page + PAGE]:
                     continue
                 for at in range(page, page + PAGE, 8):
-                    if ours[at : at + 8] != theirs[at : at + 8] and not any(
-                        first <= start + at < first + size for first, size in configuration.ignored
-                    ):
-                        yield start + at
+                    if ours[at : at + 8] != theirs[at : at + 8]:
+                        yield first + at
 
 
 def _move(memory: Memory, physical: int, data: int | None) -> int:

@@ -10,9 +10,9 @@ from iommuman.iommu.platform import RegisterBlock
 from iommuman.iommu.qemu import Qemu
 from iommuman.iommu.smmuv3.layout import CD, L1STD, STE, queues, registers
 from iommuman.iommu.smmuv3.model import PRIVILEGED, READ, WRITE, Capabilities, Model
-from iommuman.iommu.smmuv3.names import EventNumber, FaultClass, StreamConfig
-from iommuman.iommu.smmuv3.model.values import OAS_BITS
 from iommuman.iommu.smmuv3.model.stage import GRANULES_TG0, GRANULES_TG1, STAGE2_START
+from iommuman.iommu.smmuv3.model.values import OAS_BITS
+from iommuman.iommu.smmuv3.names import EventNumber, FaultClass, StreamConfig
 
 from .harness import ARENA, ARENA_SIZE, PAGE, SOURCE, TABLES, Configuration, Difference, Image, Known, Write
 
@@ -213,10 +213,13 @@ class _Writer:
         if STE(value).Config & 2:
             ste = STE(value)
             size = 64 - ste.S2T0SZ
+            self.notes["high"] = ste.S2TTB >> 48
             self.notes["input"] = int(size > OAS_BITS[ste.S2PS])
             start = STAGE2_START.get(GRANULES_TG0[ste.S2TG], {}).get(ste.S2SL0)
             granule = GRANULES_TG0[ste.S2TG]
-            self.notes["concatenated"] = int(start is not None and size - (granule + (granule - 3) * (3 - start)) > granule - 3)
+            self.notes["concatenated"] = int(
+                start is not None and size - (granule + (granule - 3) * (3 - start)) > granule - 3
+            )
             self.notes["short"] = int(start is not None and size <= granule + (granule - 3) * (3 - start))
         self.notes["config"] = STE(value).Config
         return value, f"{STE(value)!r} {text}"
@@ -227,8 +230,9 @@ class _Writer:
         random = self._random
         cd = CD(
             V=int(self.chance(0.98)), AA64=1, A=int(self.chance(0.98)), R=int(self.chance(0.9)), IPS=4,
-            ASID=random.choice((1, 300)), AFFD=int(self.chance(0.1)), TBI0=int(self.chance(0.2)), TBI1=int(self.chance(0.2)),
-            HAD0=int(self.chance(0.1)), HAD1=int(self.chance(0.1)), ENDI=int(self.chance(0.01)), WXN=int(self.chance(0.05)),
+            ASID=random.choice((1, 300)), AFFD=int(self.chance(0.1)), TBI0=int(self.chance(0.2)),
+            TBI1=int(self.chance(0.2)), HAD0=int(self.chance(0.1)), HAD1=int(self.chance(0.1)),
+            ENDI=int(self.chance(0.01)), WXN=int(self.chance(0.05)),
         )  # fmt: skip
         if self.chance(0.1):
             cd.IPS = random.randrange(6)
@@ -247,6 +251,7 @@ class _Writer:
             else:
                 cd.EPD0, cd.T0SZ, cd.TG0, cd.TTB0 = int(off), size, tg, table
         value = _no_end(CD(self.spoiled(cd.value, "CD", 512)), "IPS")
+        self.notes["high"] = self.notes.get("high", 0) | CD(value).TTB0 >> 48 | CD(value).TTB1 >> 48
         self.notes["TTB"] = (CD(value).TTB0 ^ cd.TTB0) | (CD(value).TTB1 ^ cd.TTB1)
         self.notes["PAN"] = CD(value).PAN
         self.notes["TBI"] = CD(value).TBI0 ^ CD(value).TBI1
@@ -284,7 +289,9 @@ class _Writer:
 
     # --- Tables
 
-    def tables(self, stage: int, granule: int, bits: int, start: int, *, upper: bool = False, identity: bool = False) -> int:
+    def tables(
+        self, stage: int, granule: int, bits: int, start: int, *, upper: bool = False, identity: bool = False
+    ) -> int:
         """Map a few pages of each size; with `identity`, tables and arena too, at their own addresses."""
         random = self._random
         shifts = [granule + (granule - 3) * (3 - level) for level in range(4)]
@@ -304,7 +311,9 @@ class _Writer:
         for _ in range(7):
             address = random.getrandbits(bits) & -PAGE
             if self.chance(0.4) and self.addresses:
-                address = (random.choice(self.addresses) ^ random.randrange(8) << random.choice((granule, shifts[2]))) % (1 << bits)
+                address = (
+                    random.choice(self.addresses) ^ random.randrange(8) << random.choice((granule, shifts[2]))
+                ) % (1 << bits)
             leaf = random.choice((3, 3, 3, 2, 2, 1)) if granule == 12 or self.chance(0.03) else random.choice((3, 3, 2))
             self.notes["block"] = self.notes.get("block", 0) | int(granule != 12 and max(leaf, start) == 1)
             output = self._image.frame(random)
@@ -326,7 +335,7 @@ class _Writer:
             mask = place.mask if level == place.start else (1 << place.granule - 3) - 1
             at = table + (address >> shift & mask) * 8
             known = self._image.get(at)
-            if level == leaf or level == 3:
+            if level in (leaf, 3):
                 if not known:
                     self.put(at, self.leaf(place.stage, level, output, shift, good=good))
                 return
@@ -338,7 +347,9 @@ class _Writer:
                     if self.chance(0.05) and place.stage == 1:
                         known |= 1 << random.choice((59, 60, 61, 62, 63))
                     known = self.spoiled(known, f"table of stage {place.stage}", part=0.03)
-                    self.notes["block"] = self.notes.get("block", 0) | int(known & 3 == _BLOCK and place.no_block(level))
+                    self.notes["block"] = self.notes.get("block", 0) | int(
+                        known & 3 == _BLOCK and place.no_block(level)
+                    )
                 self.put(at, known)
             table = known & 0xFFFFFFFFF000 & -(1 << place.granule)
             if known & 3 != _TABLE_OR_PAGE or not self._base <= table < FAR:
@@ -393,7 +404,9 @@ class _Place:
 
 def _events(difference: Difference) -> tuple[int, int]:
     """Return the numbers of our event and theirs; 0: there is none."""
-    ours, theirs = ((one.registers[0] & 0xFF) if len(one.registers) == 4 else 0 for one in (difference.ours, difference.theirs))
+    ours, theirs = (
+        (one.registers[0] & 0xFF) if len(one.registers) == 4 else 0 for one in (difference.ours, difference.theirs)
+    )
     return ours, theirs
 
 
@@ -433,7 +446,7 @@ def _size_after_permission(difference: Difference) -> bool:
 
 
 def _stage_of_table(difference: Difference) -> bool:
-    """One says that it is a stage 2 fault of a stage 1 table, the other that it is one of stage 1, or, by R, nothing."""
+    """One says that a stage 1 table is a fault of stage 2, the other that it is one of stage 1, or, by R, nothing."""
     found = [one.registers for one in (difference.ours, difference.theirs) if len(one.registers) == 4]
     if difference.access is None or difference.configuration.notes["config"] != StreamConfig.NESTED:
         return False
@@ -462,6 +475,18 @@ def _cached_read(difference: Difference) -> bool:
     )
 
 
+def _cached_write(difference: Difference) -> bool:
+    access = difference.access
+    if access is None or access.data is None or access.before or _events(difference) != (EventNumber.F_PERMISSION, 0):
+        return False
+    for earlier, physical in reversed(difference.earlier):
+        if physical is not None and earlier.address >> 30 == access.address >> 30:
+            return True
+        if earlier.before:
+            break
+    return False
+
+
 def _table_address(difference: Difference) -> bool:
     return bool(difference.configuration.notes.get("TTB")) and difference.configuration.notes["config"] == 7
 
@@ -480,6 +505,11 @@ def _stall_of_stage2(difference: Difference) -> bool:
     return bool(notes["S1STALLD"]) and notes["config"] == 6 and _events(difference)[1] == EventNumber.C_BAD_STE
 
 
+def _high_bits(difference: Difference) -> bool:
+    refused = (EventNumber.C_BAD_STE, EventNumber.C_BAD_CD)
+    return bool(difference.configuration.notes.get("high")) and _events(difference)[0] in refused
+
+
 def _short_input(difference: Difference) -> bool:
     return bool(difference.configuration.notes.get("short")) and _events(difference)[0] == EventNumber.C_BAD_STE
 
@@ -489,7 +519,10 @@ def _long_input(difference: Difference) -> bool:
 
 
 def _block(difference: Difference) -> bool:
-    return bool(difference.configuration.notes.get("block")) and _events(difference)[0] in (EventNumber.F_TRANSLATION, 0)
+    return bool(difference.configuration.notes.get("block")) and _events(difference)[0] in (
+        EventNumber.F_TRANSLATION,
+        0,
+    )
 
 
 def _invalid_stream(difference: Difference) -> bool:
@@ -499,7 +532,12 @@ def _invalid_stream(difference: Difference) -> bool:
 def _cd_fetch_address(difference: Difference) -> bool:
     ours, theirs = difference.ours.registers, difference.theirs.registers
     both = (EventNumber.F_CD_FETCH, EventNumber.F_CD_FETCH)
-    return _both(difference) and _events(difference) == both and ours[:2] == theirs[:2] and (ours[3], ours[2]) == theirs[2:]
+    return (
+        _both(difference)
+        and _events(difference) == both
+        and ours[:2] == theirs[:2]
+        and (ours[3], ours[2]) == theirs[2:]
+    )
 
 
 def _cd_read(difference: Difference) -> bool:
@@ -635,5 +673,17 @@ KNOWN: tuple[Known, ...] = (
         "IHI 0070 clause 7.3.12: a table is fetched when an address is translated by it",
         f"{_SMMU}, decode_cd",
         _table_address,
+    ),
+    Known(
+        "APTable does not count for a page that is cached: writes that it forbids pass",
+        "DDI 0487 D8.4: what a table forbids is forbidden for all below it",
+        f"{_WALK}, smmu_ptw_64_s1: the cached permission is that of the last descriptor",
+        _cached_write,
+    ),
+    Known(
+        "addresses of first tables have 48 bits",
+        "IHI 0070 clauses 5.2.2 and 5.4.2: bits from the output size up make STE or CD ILLEGAL",
+        "hw/arm/smmuv3-internal.h, STE_S2TTB and CD_TTB",
+        _high_bits,
     ),
 )

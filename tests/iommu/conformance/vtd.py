@@ -9,11 +9,25 @@ from iommuman.iommu import Memory
 from iommuman.iommu.platform import RegisterBlock
 from iommuman.iommu.qemu import Qemu
 from iommuman.iommu.vtd.layout import (
-    CAP, CCMD, ECAP, FRCD, FSTS, GCMD, IOTLB, RTADDR, ContextEntry, FirstStagePage, PasidDirectoryEntry, PasidEntry, RootEntry,
-    ScalableContextEntry, ScalableRootEntry, SecondStagePage,
+    CAP,
+    CCMD,
+    ECAP,
+    FRCD,
+    FSTS,
+    GCMD,
+    IOTLB,
+    RTADDR,
+    ContextEntry,
+    FirstStagePage,
+    PasidDirectoryEntry,
+    PasidEntry,
+    RootEntry,
+    ScalableContextEntry,
+    ScalableRootEntry,
+    SecondStagePage,
 )  # fmt: skip
-from iommuman.iommu.vtd.names import PGTT, TT, TTM, Reason
 from iommuman.iommu.vtd.model import READ, WRITE, Blocked, Hardware, RemappingUnit
+from iommuman.iommu.vtd.names import PGTT, TT, TTM, Reason
 
 from .harness import PAGE, SOURCE, Configuration, Difference, Image, Known, Write
 
@@ -51,7 +65,7 @@ class Vtd:
         self._flush = Write(ecap.IRO * 16 + IOTLB.offset, IOTLB(IVT=1, IIRG=1).value, 8)
 
     def records(self, seen: list[tuple[int, ...]], _: Callable[[int, int], bytes]) -> list[tuple[int, ...]]:
-        """Take the PASID out of records that have none (11.4, FRCD.PV: defined with PP alone), and what is no record."""
+        """Take out what is no record, and the PASID of those that have none (11.4, FRCD: PV goes with PP)."""
         return [self._record(*one) for one in seen]
 
     def _record(self, status: int, low: int, high: int) -> tuple[int, ...]:
@@ -160,8 +174,9 @@ class _Writer:
         pgtt = 1 if self._hardware.ecap.FSTS else 2
         aw = random.randrange(8) if self.chance(0.05) else 2 if ecap.FSTS else random.choice((1, 2))
         entry_of = PasidEntry(
-            P=int(self.chance(0.97)), FPD=int(self.chance(0.1)), AW=aw, PGTT=pgtt if self.chance(0.85) else random.randrange(8),
-            SSPTPTR=table, DID=random.choice((1, 7, 0xFFFF)), FSPTPTR=first, FSPM=int(self.chance(0.05)),
+            P=int(self.chance(0.97)), FPD=int(self.chance(0.1)), AW=aw,
+            PGTT=pgtt if self.chance(0.85) else random.randrange(8), SSPTPTR=table,
+            DID=random.choice((1, 7, 0xFFFF)), FSPTPTR=first, FSPM=int(self.chance(0.05)),
             WPE=int(self.chance(0.3)), PWSNP=int(self.chance(0.97)),
         )  # fmt: skip
         entry_of = PasidEntry(self.spoiled(entry_of.value, 512, 0.06))
@@ -260,7 +275,10 @@ class _Writer:
 
 def _reasons(difference: Difference) -> tuple[int, int]:
     """Return our fault reason and theirs; 0: there is no record."""
-    ours, theirs = ((one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0 for one in (difference.ours, difference.theirs))
+    ours, theirs = (
+        (one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0
+        for one in (difference.ours, difference.theirs)
+    )
     return ours, theirs
 
 
@@ -336,7 +354,11 @@ def _type_before_present(difference: Difference) -> bool:
 
 def _pasid_fpd(difference: Difference) -> bool:
     ours, theirs = _reasons(difference)
-    return bool(difference.configuration.notes.get("fpd")) and ours == 0 and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
+    return (
+        bool(difference.configuration.notes.get("fpd"))
+        and ours == 0
+        and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
+    )
 
 
 def _not_coherent(difference: Difference) -> bool:
