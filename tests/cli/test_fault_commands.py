@@ -263,7 +263,11 @@ def test_an_earlier_report_that_is_none_is_said(run: Callable[..., Ran], tmp_pat
 
 @pytest.mark.parametrize(
     ("board", "kind", "name"),
-    [("q35-vtd", "vtd", "LGN.2"), ("virt-smmuv3-acpi", "smmuv3", "F_PERMISSION")],
+    [
+        ("q35-vtd", "vtd", "LGN.2"),
+        ("virt-smmuv3-acpi", "smmuv3", "F_PERMISSION"),
+        ("riscv-virt-sys-dt", "riscv-iommu", ""),
+    ],
 )
 def test_an_incident_is_a_fault(board: str, kind: str, name: str) -> None:
     """What the manager recorded has all that its raw record holds, the device, and the object that it was in."""

@@ -24,8 +24,8 @@ def reached(machine: Machine, place: Endpoint, pages: Iterable[int]) -> Reached:
             (_walk(model, place.identifier, address, READ), _walk(model, place.identifier, address, WRITE))
             if isinstance(model, RemappingUnit | Unit)
             else (
-                _smmu(model, place.identifier, address, STREAM_READ),
-                _smmu(model, place.identifier, address, STREAM_WRITE),
+                _translated(model, place.identifier, address, STREAM_READ),
+                _translated(model, place.identifier, address, STREAM_WRITE),
             )
         )
         access = (Access.NONE if read is None else Access.READ) | (Access.NONE if write is None else Access.WRITE)
@@ -42,8 +42,9 @@ def _walk(unit: RemappingUnit | Unit, source: int, address: int, access: int) ->
     return found if isinstance(found, int) else None
 
 
-def _smmu(model: Any, stream: int, address: int, access: int) -> int | None:
-    found = model.translate(stream, address, access)
+def _translated(model: Any, identifier: int, address: int, access: int) -> int | None:
+    """Ask an SMMU or a RISC-V IOMMU, whose access codes are the same."""
+    found = model.translate(identifier, address, access)
     return None if found < 0 else int(found)
 
 

@@ -123,9 +123,10 @@ class _Tables:
     def _with_messages(self, piece: tuple[int, int, int, int]) -> Iterator[Pieces]:
         """Yield what becomes of a piece that interrupt files may lie in."""
         address, gpa, length, access = piece
+        _, mask, pattern = self._context.msi or (0, 0, 0)
         at, end = gpa, gpa + length
         while at < end:
-            page = self._next_message(at >> 12)
+            page = next_match(mask, pattern, at >> 12)
             start = end if page is None else min(max(page << 12, at), end)
             if start > at:
                 yield from self._mapped([(address + at - gpa, at, start - at, access)])
@@ -151,24 +152,6 @@ class _Tables:
             return
         if mrif is None and access:
             yield [(address, output, length, access)]
-
-    def _next_message(self, page: int) -> int | None:
-        """Return the first page from `page` on that is that of an interrupt file."""
-        _, mask, pattern = self._context.msi or (0, 0, 0)
-        fixed = ~mask & _PAGES
-        wrong = (page ^ pattern) & fixed
-        if not wrong:
-            return page
-        top = wrong.bit_length() - 1
-        below = (1 << top) - 1
-        if pattern >> top & 1:
-            return page & ~(below << 1 | 1) | 1 << top | pattern & fixed & below
-        # What is fixed is too high already: the next free bit above has to go up.
-        for bit in range(top + 1, 52):
-            if mask >> bit & 1 and not page >> bit & 1:
-                under = (1 << bit) - 1
-                return page & ~(under << 1 | 1) | 1 << bit | pattern & fixed & under
-        return None
 
     def _mapped(self, pieces: Pieces) -> Iterator[Pieces]:
         """Take pieces through the second stage, if there is one; leave out what no memory can be at."""
@@ -205,6 +188,21 @@ class _Tables:
         fetch = partial(_fetched, self._memory, through)
         settle = partial(_settled, self._memory, through)
         return Tree(levels, stage.root, judge, fetch, finish=finish, settle=settle)
+
+
+def next_match(mask: int, pattern: int, page: int) -> int | None:
+    """Return the first page from `page` on that equals `pattern` in the bits that `mask` does not have."""
+    fixed = ~mask & _PAGES
+    wrong = (page ^ pattern) & fixed
+    if not wrong:
+        return page
+    top = wrong.bit_length() - 1
+    # Where what is fixed is too high already, the next free bit above has to go up.
+    bits = [top] if pattern >> top & 1 else [at for at in range(top + 1, 52) if mask >> at & 1 and not page >> at & 1]
+    if not bits:
+        return None
+    under = (1 << bits[0]) - 1
+    return page & ~(under << 1 | 1) | 1 << bits[0] | pattern & fixed & under
 
 
 def _below(shift: int) -> int:

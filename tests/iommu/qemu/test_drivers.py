@@ -1,4 +1,4 @@
-"""The drivers on hardware that we did not write: QEMU's emulated VT-d and SMMUv3, with real DMA behind them."""
+"""The drivers on hardware that we did not write: QEMU's emulated VT-d, SMMUv3 and RISC-V IOMMU, with real DMA behind them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 from iommuman.iommu import PageAllocator
 from iommuman.iommu.qemu import Copier, Description, Function, Qemu, start
+from iommuman.iommu.riscv.driver import Driver as RiscvDriver
 from iommuman.iommu.smmuv3 import Driver as SmmuDriver
 from iommuman.iommu.smmuv3.driver.domain import Permission
 from iommuman.iommu.vtd.driver import Driver as VtdDriver
@@ -92,5 +93,38 @@ def test_the_smmuv3_driver_runs_on_qemu(need_qemu: Callable[[str], Description],
         driver.attach(SOURCE, "abort")
         assert not moves(machine, copier, 0x10000, 0x11000, (one, two))
         driver.attach(SOURCE, "bypass")
+        copier.set_program(program, program)
+        assert moves(machine, copier, one, two, (one, two))
+
+
+def test_the_riscv_driver_runs_on_qemu(need_qemu: Callable[[str], Description]) -> None:
+    """What is mapped can be reached, what is not cannot, and QEMU's fault record names the device and the address."""
+    need_qemu("virt-riscv")
+    with start("virt-riscv", FUNCTIONS) as machine:
+        base = machine.ram[0]
+        program, one, two, three = (base + offset for offset in (0x300000, 0x310000, 0x311000, 0x312000))
+        copier = engine(machine)
+        driver = RiscvDriver(machine, machine.registers, PageAllocator(machine, base + 0x1000000, 0x1000000))
+        driver.start()
+        assert not moves(machine, copier, 0x10000, 0x11000, (one, two))
+        record = driver.take_faults().records[0]
+        assert (record.device_id, record.cause) == (SOURCE, 258)
+        domain = driver.second_stage()
+        driver.attach(SOURCE, domain)
+        domain.map(PROGRAM, program, 0x1000, write=False)
+        domain.map(0x10000, one, 0x1000, write=False)
+        domain.map(0x11000, two, 0x1000)
+        assert moves(machine, copier, 0x10000, 0x11000, (one, two))
+        assert driver.take_faults().records == ()
+        domain.map(0x12000, three, 0x1000, write=False)  # QEMU records no fault of a page that it has cached
+        assert not moves(machine, copier, 0x11000, 0x12000, (two, three))
+        record = driver.take_faults().records[0]
+        assert (record.device_id, (record.address or 0) >> 12, record.cause) == (SOURCE, 0x12, 23)
+        domain.unmap(0x11000, 0x1000)
+        assert not moves(machine, copier, 0x10000, 0x11000, (one, two))
+        assert driver.take_faults().records[0].cause == 23
+        driver.block(SOURCE)
+        assert not moves(machine, copier, 0x10000, 0x11000, (one, two))
+        driver.pass_through(SOURCE)
         copier.set_program(program, program)
         assert moves(machine, copier, one, two, (one, two))
