@@ -38,6 +38,16 @@ def senseless(found: str) -> ManagerError:
     return ManagerError("EINVAL", "MANAGER-REQUEST", "the request makes no sense", found=found)
 
 
+def owned(name: str, other: str, client: str) -> ManagerError:
+    """Return the error for a device that another client has, or has the `other` of the same isolation group."""
+    advice = "that client has to remove it first"
+    if name == other:
+        return ManagerError("EBUSY", "MANAGER-OWNED", f"the device belongs to client {client}", name, advice=advice)
+    return ManagerError(
+        "EBUSY", "MANAGER-GROUP", f"{other} of the same isolation group belongs to client {client}", name, advice=advice
+    )
+
+
 def shared(name: str, others: list[str], advice: str) -> ManagerError:
     """Return the error for a device that shares an ID with others which are left out, or stay."""
     return ManagerError(

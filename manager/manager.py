@@ -15,12 +15,13 @@ from typing import Literal
 from ..base import RangeSet
 from ..iommu import IommuError
 from ..topology import Topology
-from .errors import ManagerError, senseless, shared, unsafe
+from ..topology.view import is_bridge
+from .errors import ManagerError, owned, senseless, shared, unsafe
 from .incidents import Inbox, Incident
 from .mappings import Access, Granted, Segment
 from .objects import SmmuObject, refused
 from .ports import GRANULE, Port, Refusal, undriven
-from .survey import Endpoint, Member, Survey, is_bridge, survey
+from .survey import Endpoint, Member, Survey, survey
 
 Ability = Literal["attach", "target", "dma"]
 """What a client may do: `attach` to make objects and grant memory one to one, `target` to grant memory at another
@@ -407,13 +408,11 @@ class Manager:
         return list(found.values())
 
     def _require_free(self, client: int, member: Member) -> None:
-        name = member.device.name
-        place = self._places.get(name)
-        if place is not None and place.owner is not None and place.owner != client:
-            raise ManagerError(
-                "EBUSY", "MANAGER-OWNED", f"the device belongs to client {self.client_name(place.owner)}", name,
-                advice="that client has to remove it first",
-            )  # fmt: skip
+        """Refuse a device that is another client's, or in one isolation group with one that is."""
+        for name in (member.device.name, *member.partners):
+            place = self._places.get(name)
+            if place is not None and place.owner is not None and place.owner != client:
+                raise owned(member.device.name, name, self.client_name(place.owner))
 
     def _change(self, found: SmmuObject, changes: list[tuple[int, int, Segment | None]]) -> None:
         """Change an object's ranges one after another; where one is refused, put back those before it."""

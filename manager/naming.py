@@ -5,10 +5,10 @@ from __future__ import annotations
 from ..base import format_pci_address
 from ..topology import Topology
 from ..topology.query import TopologyError, ask
+from ..topology.view import is_bridge
 from .calls import DeviceId, MmioId, PciId
 from .errors import ManagerError
 from .manager import Manager
-from .survey import is_bridge
 
 
 def names_of(manager: Manager, device: DeviceId) -> list[str]:

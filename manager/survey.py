@@ -8,8 +8,9 @@ from itertools import pairwise
 
 from ..base import RangeSet
 from ..topology import Device, Route, Topology, routes
+from ..topology.groups import isolation_groups
 from ..topology.resolve import UNIT_ITSELF
-from ..topology.view import INTERRUPT_SOURCES
+from ..topology.view import INTERRUPT_SOURCES, is_bridge
 from .mappings import Access, Segment
 from .ports import GRANULE, Port
 
@@ -33,6 +34,8 @@ class Member:
         device: its record in the topology.
         endpoints: where its requests arrive.
         sharers: names of other devices that send any of the same IDs, so that no unit can tell them apart.
+        partners: names of the other devices of its isolation group: the unit can tell them apart, and they may reach
+            each other past it.
         reserved: memory that it must keep reaching, one to one.
         startup: memory that the configuration grants it from start, one to one.
     """
@@ -40,6 +43,7 @@ class Member:
     device: Device
     endpoints: tuple[Endpoint, ...]
     sharers: tuple[str, ...] = ()
+    partners: tuple[str, ...] = ()
     reserved: tuple[Segment, ...] = ()
     startup: tuple[Segment, ...] = ()
 
@@ -88,11 +92,18 @@ def survey(topology: Topology, ports: Mapping[str, Port]) -> Survey:
     for name, places in endpoints.items():
         for place in places:
             at.setdefault(place, []).append(name)
+    group_of = {name: group.devices for group in isolation_groups(topology) for name in group.devices}
+    sharers = {name: _sharers(name, places, at) for name, places in endpoints.items()}
     members = {
         name: Member(
             topology.devices[name],
             places,
-            _sharers(name, places, at),
+            sharers[name],
+            tuple(
+                other
+                for other in group_of.get(name, ())
+                if other in endpoints and other != name and other not in sharers[name]
+            ),
             tuple(_reserved(topology, name, places)),
             tuple(_startup(topology, name)),
         )
@@ -125,11 +136,6 @@ def _endpoints(found: list[Route], ports: Mapping[str, Port]) -> tuple[tuple[End
             first = route.stream or 0
             places |= {Endpoint(route.iommu, first + offset): None for offset in range(route.count)}
     return tuple(places), open_reason, unclear
-
-
-def is_bridge(device: Device) -> bool:
-    """Tell whether a device is a PCI bridge, which passes requests on and sends none of its own."""
-    return any(name == "bridge to" for name, _ in device.properties)
 
 
 def _sharers(name: str, places: tuple[Endpoint, ...], at: dict[Endpoint, list[str]]) -> tuple[str, ...]:

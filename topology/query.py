@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..base import Finding, IommumanError, Origin, format_pci_address, parse_pci_address
+from ..base import Finding, IommumanError, Origin, format_pci_address, parse_pci_address, printable
+from .groups import Group, group_of, isolation_groups
 from .model import Device, Grant, PciRoot, ReservedRegion
 from .resolve import Route, route_root_rid, routes
 from .senders import reaches
 from .topology import Topology
-from .view import size, stream_words
+from .view import Attachment, attachments, size, stream_words
 
 X86_MSI_START, X86_MSI_LENGTH = 0xFEE00000, 0x100000
 """Writes to this window are interrupts on x86 and are never translated (VT-d specification 4.1 §3.14; AMD's alike)."""
@@ -30,6 +32,7 @@ class Answer:
         reserved: the reserved memory that concerns it.
         grants: the memory that it may use from start.
         sharers: for each IOMMU and ID of it, the other devices that have the same.
+        group: its isolation group; None when it is in none.
     """
 
     device: Device
@@ -38,6 +41,7 @@ class Answer:
     reserved: tuple[ReservedRegion, ...]
     sharers: tuple[tuple[str, int, tuple[str, ...]], ...]
     grants: tuple[Grant, ...] = ()
+    group: Group | None = None
 
 
 def ask(topology: Topology, name: str) -> Answer:
@@ -69,7 +73,9 @@ def _answer(topology: Topology, name: str, address: tuple[int, int] | None) -> A
     found = tuple(routes(topology, device))
     grants = tuple(grant for grant in topology.grants if device.name in grant.devices)
     reserved = reserved_for(topology, device, found)
-    return Answer(device, listed, found, reserved, _sharers(topology, device, found), grants)
+    attached = attachments(topology)
+    group = group_of(isolation_groups(topology, attached), device.name)
+    return Answer(device, listed, found, reserved, _sharers(attached, device, found), grants, group)
 
 
 def _ask_host(topology: Topology, host: str, rid: int) -> Answer:
@@ -115,9 +121,9 @@ def _unknown(name: str, kind: str, several: list[str], known: list[str]) -> Topo
 
     where = Origin("")
     if several:
-        text, near = f"{len(several)} things are called {name!r}", several[:5]
+        text, near = f"{len(several)} things are called '{printable(name)}'", several[:5]
     else:
-        text, near = f"there is no {kind} {name!r}", difflib.get_close_matches(name, known, 3, 0.4)
+        text, near = f"there is no {kind} '{printable(name)}'", difflib.get_close_matches(name, known, 3, 0.4)
     if near:
         advice = f"did you mean {' or '.join(near)}?"
     else:
@@ -143,14 +149,14 @@ def reserved_for(topology: Topology, device: Device, found: tuple[Route, ...]) -
 
 
 def _sharers(
-    topology: Topology, device: Device, found: tuple[Route, ...]
+    attached: Sequence[Attachment], device: Device, found: tuple[Route, ...]
 ) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """Return who else has the IDs of a device."""
     others = [
-        (other.name, route)
-        for other in topology.devices.values()
-        if other.name != device.name
-        for route in routes(topology, other)
+        (other.device.name, route)
+        for other in attached
+        if other.device.name != device.name
+        for route in other.routes
         if route.verdict == "controlled"
     ]
     shared = []

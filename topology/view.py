@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..base import Origin
-from .model import Device, Grant
+from .model import Device, Grant, IdMap
 from .resolve import Route, interrupt_route, routes
 from .topology import Topology
 
@@ -77,6 +78,23 @@ def attachments(topology: Topology) -> list[Attachment]:
     return [Attachment(device, tuple(routes(topology, device))) for device in (*functions, *others)]
 
 
+def root_maps(topology: Topology) -> list[IdMap]:
+    """Return the maps of PCI roots that no listed function stands for: ranges, and IDs that no function has."""
+    functions = {(device.segment, device.rid) for device in topology.devices.values()}
+    return [
+        one
+        for one in topology.maps
+        if one.carries != "msi"
+        and (root := topology.roots.get(one.source)) is not None
+        and (is_range(one) or (one.length == 1 and (root.segment, one.base) not in functions))
+    ]
+
+
+def is_range(one: IdMap) -> bool:
+    """Tell whether a map of requester IDs, which have 16 bits, holds more than one of them."""
+    return one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004
+
+
 def describe(device: Device) -> str:
     """Return a device's properties in a few words."""
     properties = dict(device.properties)
@@ -91,6 +109,11 @@ def describe(device: Device) -> str:
     return ", ".join(words)
 
 
+def is_bridge(device: Device) -> bool:
+    """Tell whether a device is a PCI bridge, which passes requests on and sends none of its own."""
+    return any(name == "bridge to" for name, _ in device.properties)
+
+
 def grant_words(grant: Grant) -> str:
     """Say a grant's range, its size, and what devices may do there."""
     may = " and ".join(word for word, holds in (("read", grant.read), ("write", grant.write)) if holds)
@@ -102,6 +125,13 @@ def stream_words(stream: int | None, count: int = 1) -> str:
     if stream is None:
         return "no ID"
     return f"ID 0x{stream:x}" if count == 1 else f"IDs 0x{stream:x}-0x{stream + count - 1:x}"
+
+
+def names_in_words(names: Sequence[str], most: int = 8) -> str:
+    """Say names as people do, `A, B and C`; of many, the first and how many more."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def short_origin(origin: Origin) -> str:

@@ -96,7 +96,7 @@ class PciTopology:
         findings: what is wrong with the input.
     """
 
-    __slots__ = ("_bridges", "findings", "functions", "size", "source")
+    __slots__ = ("_bridges", "_buses", "findings", "functions", "size", "source")
 
     def __init__(
         self,
@@ -108,6 +108,7 @@ class PciTopology:
         """Index the functions; the first of an address, and of a secondary bus, counts."""
         self.functions: dict[tuple[int, int], PciFunction] = {}
         self._bridges: dict[tuple[int, int], PciFunction] = {}
+        self._buses: dict[tuple[int, int], list[PciFunction]] = {}
         self.findings = findings
         self.source = source
         self.size = size
@@ -116,10 +117,16 @@ class PciTopology:
             # A bridge that firmware has not numbered has secondary bus 0, and nothing is behind it.
             if function.secondary and function.secondary > function.bus:
                 self._bridges.setdefault((function.segment, function.secondary), function)
+        for function in self.functions.values():
+            self._buses.setdefault((function.segment, function.bus), []).append(function)
 
     def parent(self, function: PciFunction) -> PciFunction | None:
         """Return the bridge whose secondary bus the function is on; None on a root bus."""
         return self._bridges.get((function.segment, function.bus))
+
+    def on_bus(self, segment: int, bus: int) -> list[PciFunction]:
+        """Return the functions on a bus, in the order of the input."""
+        return self._buses.get((segment, bus), [])
 
     def upstream(self, function: PciFunction) -> Iterator[PciFunction]:
         """Iterate over the bridges from the function up to its root bus (bus numbers fall, so this ends)."""

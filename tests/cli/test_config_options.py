@@ -86,6 +86,8 @@ NO IOMMU
 
 granted to no device
 └─ idle  0x0-0xfffff (1 MiB), write  [own.smmu:2:1]
+
+isolation groups  1 device, alone in one
 """
     )
     who = run("who", "--config", path, "mem:5000")
@@ -94,6 +96,7 @@ granted to no device
         == """\
 mem:5000
     → smmuv2@1000 ID 0x7, by use  [own.smmu:5:23]
+  alone in its isolation group
   granted from start 0x80000000-0x80000fff (4 KiB), read, buf  [own.smmu:1:1]
 """
     )

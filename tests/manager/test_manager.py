@@ -604,3 +604,27 @@ def test_table_memory_that_runs_out_is_said() -> None:
     with pytest.raises(ManagerError) as caught:
         manager.map(client, number, 0x90000000, 0x1000, RW)
     assert refusal(caught) == ("ENOSPC", "MEMORY-EXHAUSTED")
+
+
+def test_devices_of_one_group_are_one_clients(board: tuple[Machine, Manager]) -> None:
+    """Functions without ACS may reach each other past the unit: while a client has one, nobody else gets another."""
+    _, manager = board
+    first, second = manager.attach("first"), manager.attach("second")
+    assert manager.survey.members["0000:00:04.0"].partners == ("0000:00:04.1",)
+    number, other = manager.create_object(first), manager.create_object(second)
+    manager.add_device(first, number, "0000:00:04.0")
+    with pytest.raises(ManagerError) as caught:
+        manager.add_device(second, other, "0000:00:04.1")
+    assert (caught.value.reason, caught.value.finding.rule) == ("EBUSY", "MANAGER-GROUP")
+    assert caught.value.finding.message == "0000:00:04.0 of the same isolation group belongs to client first"
+    manager.add_device(first, manager.create_object(first), "0000:00:04.1")
+    manager.remove_device(first, "0000:00:04.1")
+    manager.remove_device(first, "0000:00:04.0")
+    manager.add_device(second, other, "0000:00:04.1")
+
+
+def test_those_that_share_an_id_are_no_partners_as_well(board: tuple[Machine, Manager]) -> None:
+    """They can only be granted together, which says more."""
+    _, manager = board
+    member = manager.survey.members["0000:02:01.0"]
+    assert (member.sharers, member.partners) == (("0000:02:02.0",), ())

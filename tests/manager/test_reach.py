@@ -102,13 +102,17 @@ class Play:
             self.account.pages[number].pop(UNIVERSE[page] + at, None)
 
     def add(self, which: int, device: int, together: bool) -> None:
-        """Put a device into an object; refused exactly when it, or one that shares its ID, is another's or left out."""
+        """Put a device into an object.
+
+        Refused exactly when it, or one that shares its ID, is another's or left out, or one of its group another's.
+        """
         number = self.objects[which]
         name = self.devices[device % len(self.devices)]
         client = self.account.owner[number]
         group = {name, *self.manager.survey.members[name].sharers}
         wanted = group if together else {name}
-        owners = {self.account.owner[self.account.place[one]] for one in wanted if one in self.account.place}
+        near = {other for one in wanted for other in self.manager.survey.members[one].partners}
+        owners = {self.account.owner[self.account.place[one]] for one in wanted | near if one in self.account.place}
         outside = {one for one in group - wanted if self.account.place.get(one) != number}
         if owners - {client} or outside:
             with pytest.raises(ManagerError) as caught:

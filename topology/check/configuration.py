@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...base import Finding, Origin, format_pci_address
+from ..groups import isolation_groups
 from ..model import Device, Iommu
 from ..resolve import Route, routes
+from ..view import is_bridge
 from .board import Board
 from .rule import Rule
 
@@ -167,6 +169,28 @@ def _shared(rule: Rule, iommu: str, found: list[_Span]) -> Iterator[Finding]:
             widest = one
 
 
+def _group_split(rule: Rule, board: Board) -> Iterator[Finding]:
+    listed: dict[str, tuple[DeviceEntry, set[str]]] = {}
+    for entry, devices in entries(board):
+        for device in devices:
+            if not is_bridge(device):
+                listed.setdefault(device.name, (entry, set()))[1].update((entry.allow,) if entry.allow else ())
+    for group in isolation_groups(board.topology) if listed else ():
+        found = [(name, *listed[name]) for name in group.devices if name in listed]
+        by_id = {name for reason in group.reasons if reason.kind in ("id", "bridge") for name in reason.devices}
+        if len({id(entry) for _, entry, _ in found}) < 2 or {name for name, _, _ in found} <= by_id:  # noqa: PLR2004
+            continue  # one line grants all of them, or it is told as an ID that they share
+        first, (other, entry, sets) = found[0], next((one for one in found if one[2] != found[0][2]), found[1])
+        text = f"{first[0]} and {other} are in one isolation group"
+        alike = sets == first[2]
+        held = tuple(_listed(tuple(sorted(one))) for one in (first[2], sets))
+        text += "" if alike else f", and have other sets: {held[0]} and {held[1]}"
+        reason = next((one for one in group.reasons if one.kind not in ("id", "bridge")), None)
+        text += f": {reason.text}" if reason else ""
+        advice = f"{rule.fix}, or split them: {reason.remedy}" if reason else rule.fix
+        yield rule.finding(entry.origin, text, "note" if alike else None, advice=advice)
+
+
 def _listed(sets: tuple[str, ...]) -> str:
     return repr(" ".join(sets) or "none")
 
@@ -205,6 +229,14 @@ RULES: tuple[Rule, ...] = (
         "The unit cannot tell them apart: what one is granted, the other reaches.",
         "Linux puts them into one IOMMU group, and gives both to one owner.",
         "give both the same set, or wire them apart", (), _id_shared,
+    ),
+    Rule(
+        "CONFIG-GROUP-SPLIT", "warning", "devices of one isolation group are listed apart",
+        "smmuman: device; PCI Express Base Specification 6.0 §6.12",
+        "The unit tells them apart, and they may reach each other past it: what one is granted, the other can get at.",
+        "Linux gives the whole group to one owner: VFIO refuses a device while another of its group has a driver of "
+        "its own.",
+        "give them to one client or VM", (), _group_split,
     ),
 )  # fmt: skip
 """Rules of units and devices."""

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from ...base import Finding, Origin
+from ..groups import Group, isolation_groups
 from ..model import (
     Device,
     Fact,
@@ -38,6 +39,7 @@ def draw_json(topology: Topology) -> str:
 
 def topology_object(topology: Topology) -> dict[str, Any]:
     """Return the topology as plain dictionaries and lists."""
+    attached = attachments(topology)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -48,13 +50,13 @@ def topology_object(topology: Topology) -> dict[str, Any]:
         "roots": [_root(one) for one in topology.roots.values()],
         "msi_controllers": [_msi_controller(one) for one in topology.msi_controllers.values()],
         "devices": [
-            {**_device(one.device), "routes": [route_object(route) for route in one.routes]}
-            for one in attachments(topology)
+            {**_device(one.device), "routes": [route_object(route) for route in one.routes]} for one in attached
         ],
         "maps": [_map(one) for one in topology.maps],
         "reserved": [region_object(one) for one in topology.reserved],
         "grants": [grant_object(one) for one in topology.grants],
         "unresolved": [_unresolved(one) for one in topology.unresolved],
+        "groups": [group_object(one) for one in isolation_groups(topology, attached)],
         "findings": [finding_object(one) for one in topology.findings],
     }
 
@@ -126,6 +128,30 @@ def region_object(region: ReservedRegion) -> dict[str, Any]:
         "streams": [{"iommu": one.iommu, "base": one.base, "length": one.length} for one in region.streams],
         "properties": _properties(region.properties),
         "origin": origin_object(region.origin),
+    }
+
+
+def group_object(group: Group) -> dict[str, Any]:
+    """Return an isolation group."""
+    return {
+        "name": group.name,
+        "devices": list(group.devices),
+        "iommus": list(group.units),
+        "reasons": [
+            {
+                "kind": one.kind,
+                "at": one.at,
+                "devices": list(one.devices),
+                "text": one.text,
+                "remedy": one.remedy,
+                "known": one.known,
+                "origin": origin_object(one.origin),
+            }
+            for one in group.reasons
+        ],
+        "left_out": [{"device": name, "reason": reason} for name, reason in group.left_out],
+        "cautions": list(group.cautions),
+        "unseen": list(group.unseen),
     }
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...base import Origin, format_rid, printable
-from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
+from ..groups import OVERRIDE, Group, isolation_groups
+from ..model import HOST_BRIDGE, IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
 from ..view import (
@@ -17,6 +18,8 @@ from ..view import (
     attachments,
     describe,
     grant_words,
+    names_in_words,
+    root_maps,
     short_origin,
     size,
     stream_words,
@@ -51,12 +54,8 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
     attached = attachments(topology)
     regions = _regions_by_unit(topology, attached)
     ranges: dict[str | None, list[IdMap]] = {}
-    functions = {(device.segment, device.rid) for device in topology.devices.values()}
-    for one in topology.maps:
-        root = topology.roots.get(one.source)
-        alone = one.length == 1 and (root.segment if root else None, one.base) not in functions
-        if root and one.carries != "msi" and (_is_range(one) or alone):
-            ranges.setdefault(one.target, []).append(one)
+    for one in root_maps(topology):
+        ranges.setdefault(one.target, []).append(one)
     members: dict[str, list[Attachment]] = {}
     for attachment in attached:
         for name in attachment.units:
@@ -77,6 +76,15 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
             for one in topology.msi_controllers.values()
         ]
         lines.append(_Line("MSI controllers", children=controllers))
+    bridges = [
+        _Line(root.name, ", ".join(str(value) for name, value in root.properties if name == HOST_BRIDGE), root.origin)
+        for root in topology.roots.values()
+        if any(name == HOST_BRIDGE for name, _ in root.properties)
+    ]
+    if bridges:
+        lines.append(_Line("PCI host bridges", children=bridges))
+    if groups := isolation_groups(topology, attached):
+        lines.append(_groups_line(groups))
     out = [_summary(topology)]
     for line in lines:
         out.append("")
@@ -96,6 +104,34 @@ def _summary(topology: Topology) -> str:
         for fact in topology.facts
     ]
     return text + ("\nmachine: " + ", ".join(facts) if facts else "")
+
+
+def _groups_line(groups: tuple[Group, ...]) -> _Line:
+    """Return the isolation groups: those of several devices with the reasons, and how many hold one device."""
+    several = [group for group in groups if len(group.devices) > 1 or group.cautions]
+    alone = sum(len(group.devices) == 1 for group in groups)
+    devices = _counted(sum(len(group.devices) for group in groups), "device")
+    words = [f"{len(groups)} of {devices}", *([f"{alone} of one device"] if alone else [])]
+    if alone == len(groups):
+        words = [devices, "each alone in one" if alone > 1 else "alone in one"]
+    if unseen := sum(len(group.unseen) for group in groups):
+        words.append(f"bridges and ACS of {_counted(unseen, 'device')} are not known for want of a PCI topology")
+    children = []
+    for group in several:
+        line = _Line(names_in_words(group.devices), colour=YELLOW)
+        for reason in group.reasons:
+            line.children.append(_Line("why", reason.text, reason.origin))
+            line.children.append(_Line("to split", reason.remedy))
+        line.children += [_Line("Linux", f"gives {name} no group: {reason}") for name, reason in group.left_out]
+        line.children += [_Line("beware", text) for text in group.cautions]
+        children.append(line)
+    if any(group.wants_acs for group in groups):
+        children.append(_Line("beware", OVERRIDE))
+    return _Line("isolation groups", _words(*words), children=children)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _unit_line(
@@ -161,11 +197,6 @@ def _continues(one: Interrupt, other: Interrupt, stem: str, step: int) -> bool:
     """Tell whether a run goes on: the numbers of all count up by one, or all are the same."""
     alike = other.purpose.rpartition(" ")[0] == stem and other.trigger == one.trigger
     return alike and step in (0, 1) and other.number == one.number + step
-
-
-def _is_range(one: IdMap) -> bool:
-    """Tell whether a map is shown in any case: a map of one ID stands as the device that sends it, if one is known."""
-    return one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004 - requester IDs have 16 bits
 
 
 def _map_line(one: IdMap) -> _Line:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 from iommuman.base import Origin
+from iommuman.parsers.pci import PciFunction, PciTopology
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, NamedSpec, PciSpec
+from iommuman.parsers.sources import Inputs
+from iommuman.topology import Topology
+from iommuman.topology.builder import TopologyBuilder
 from iommuman.topology.check import Board
 from iommuman.topology.check.configuration import RULES
+from iommuman.topology.from_pci import add_pci
 from iommuman.topology.model import Device, IdMap, PciRoot
 
 from .boards import ENDPOINT, board, dmar, drhd, scope
@@ -184,3 +189,51 @@ def test_without_a_configuration_nothing_is_said() -> None:
     """A board alone breaks no rule of a configuration."""
     found = board(dmar(drhd(0xFED90000), drhd(0xFED90800)))
     assert not [one for rule in RULES if rule.look for one in rule.look(rule, found)]
+
+
+def functions(*sets: str, bridge: bool = False) -> Board:
+    """Return a device of several functions without ACS (or two behind a conventional bridge), each with its set."""
+    second = 0x108 if bridge else 0x101
+    made = (
+        PciFunction(0, 0x10, at(9), header_type=1, secondary=1, subordinate=1,
+                    pcie_type=None if bridge else "root-port", acs=(0x5F, 0x1D)),
+        PciFunction(0, 0x100, at(9), pcie_type="endpoint", multifunction=True),
+        PciFunction(0, second, at(9), pcie_type="endpoint"),
+    )  # fmt: skip
+    builder = TopologyBuilder()
+    add_pci(builder, PciTopology(made))
+    builder.iommus.append(SMMU)
+    builder.roots.append(PciRoot("pci:0000", at(9), 0))
+    builder.maps.append(IdMap("pci:0000", SMMU.name, 0, 0x10000, 0, at(9), "iommu-map"))
+    rids = (0x10, 0x100, second)
+    listed = tuple(
+        DeviceEntry(PciSpec(0, rid, rid), at(2 + index), allow)
+        for index, (rid, allow) in enumerate(zip(rids, sets, strict=True))
+    )
+    return Board(Inputs(), Topology(builder), Configuration("board.smmu", devices=listed))
+
+
+def test_a_group_that_is_listed_apart_is_told() -> None:
+    """A warning when the sets differ, a note when they are alike; bridges do not count."""
+    pair = "0000:01:00.0 and 0000:01:00.1"
+    why = f"{pair} are functions of one device, and none isolates: 0000:01:00.0 has no ACS"
+    text = f"{pair} are in one isolation group"
+    assert said("CONFIG-GROUP-SPLIT", functions("", "one", "other")) == [
+        ("warning", 4, f"{text}, and have other sets: 'one' and 'other': {why}")
+    ]
+    assert said("CONFIG-GROUP-SPLIT", functions("x", "one", "one")) == [("note", 4, f"{text}: {why}")]
+
+
+def test_a_group_by_one_id_is_told_as_a_shared_id() -> None:
+    """Once is enough."""
+    found = functions("", "one", "other", bridge=True)
+    assert said("CONFIG-GROUP-SPLIT", found) == []
+    assert said("CONFIG-ID-SHARED", found)
+
+
+def test_a_group_that_one_line_lists_is_not_split() -> None:
+    """A range of functions has one set, and so is one owner's."""
+    found = functions("", "one", "other")
+    whole = DeviceEntry(PciSpec(0, 0x100, 0x107), at(2), "one")
+    one = Board(Inputs(), found.topology, Configuration("board.smmu", devices=(whole,)))
+    assert said("CONFIG-GROUP-SPLIT", one) == []
