@@ -127,6 +127,20 @@ def test_translation_can_be_switched_off() -> None:
     assert isinstance(made.unit.translate(A, 0x5000), Blocked)
 
 
+def test_what_a_device_leaves_is_forgotten_whatever_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Translations of the domain it was in go, and those of pass-through: QEMU's unit remembers them too."""
+    made = rig()
+    forgotten: list[int] = []
+    monkeypatch.setattr(type(made.driver._commands), "domain", lambda _self, number: forgotten.append(number))
+    domain = made.driver.create_domain()
+    made.driver.attach(A, domain)
+    assert forgotten == [], "a denied device leaves nothing"
+    made.driver.pass_through(A)
+    assert forgotten == [domain.number]
+    made.driver.block(A)
+    assert forgotten == [domain.number, 1]
+
+
 # --- Domains
 
 
