@@ -36,7 +36,7 @@ def open_port(unit: Iommu, base: int, platform: Platform, pages: PageAllocator, 
     if unit.kind == "amdvi":
         from .amdvi import AmdviPort
 
-        return AmdviPort(platform, base, pages, unit.name, host_width)
+        return AmdviPort(platform, base, pages, unit, host_width)
     if unit.kind == "riscv-iommu":
         from .riscv import RiscvPort
 

@@ -30,7 +30,7 @@ def test_model_and_qemu_agree(need_qemu: Callable[[str], Description], name: str
     assert [str(one) for one in report.unexplained] == []
     assert report.accesses == 2400
     assert report.allowed > 200
-    assert report.records > 200
+    assert report.records > 200 or not architecture.watched
     assert str(report).startswith(f"{name}: 2400 accesses over 40 configurations")
 
 
