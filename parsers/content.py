@@ -122,7 +122,13 @@ def _is_configuration(data: bytes) -> bool:
 
 
 def _looks_packed(data: bytes) -> bool:
-    return data.startswith(_PACKED) or data[257:262] == b"ustar"
+    if data.startswith(_PACKED) or data[257:262] == b"ustar":
+        return True
+    if not data[148:156].strip(b" \0").isdigit():  # where an old tar archive has the checksum of its first header
+        return False
+    from .containers.tar import is_tar
+
+    return is_tar(data)
 
 
 def _read_packed(data: bytes, name: str, inputs: Inputs, depth: int) -> None:
@@ -326,8 +332,8 @@ def add_memory(found: tuple[tuple[MemoryRange, ...], tuple[Finding, ...]], input
 _Reader = Callable[[bytes, str, "Inputs", int], None]
 _KINDS: tuple[tuple[Callable[[bytes], bool], _Reader], ...] = (
     (_looks_like_tree, _read_tree),
-    (_looks_like_table, _read_table),
     (_looks_packed, _read_packed),
+    (_looks_like_table, _read_table),
     (_looks_like_pci, _read_pci),
     (_looks_like_iomem, _read_iomem),
     (_looks_like_acpidump, _read_acpidump),

@@ -27,7 +27,7 @@ _XZ_MEMORY = 128 << 20
 """Bytes that decoding xz may take: `xz -9` asks for 65 MiB."""
 
 _ZIP_BZIP2 = 12
-_CHUNK = 64 << 10
+_CHUNK = 16 << 10
 _STEP = 1 << 20
 _PADDING = re.compile(rb"\0+")
 
@@ -130,7 +130,7 @@ def _run(coder: _Coder, data: bytes, limit: int, out: Unpacked, room: int) -> No
         if len(out.data) > room:
             del out.data[room:]
             out.trouble, out.full = _no_room(room), True
-        elif len(out.data) > FREE and len(out.data) > MAX_RATIO * (place - begin):
+        elif len(out.data) > FREE and len(out.data) > MAX_RATIO * (place - len(piece) - begin):
             out.trouble, out.full = f"more than {MAX_RATIO} times as much comes out as there is", True
         elif ended and not made and not stream.eof:
             out.trouble = "it is cut off"

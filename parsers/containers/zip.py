@@ -72,34 +72,27 @@ def _directory(data: bytes) -> int | None:
     end = data.rfind(_END, max(0, len(data) - _MAX_COMMENT - _END_RECORD.size))
     if end < 0 or end + _END_RECORD.size > len(data):
         return None
-    *_, size, offset, _comment = _END_RECORD.unpack_from(data, end)
+    *_, offset, _comment = _END_RECORD.unpack_from(data, end)
     if offset == _ALL_ONES and data.startswith(_LOCATOR, end - 20):
         record = int.from_bytes(data[end - 12 : end - 4], "little")
         if not data.startswith(_END64, record) or record + _END64_SIZE > len(data):
             return None
-        size, offset = struct.unpack_from("<QQ", data, record + 40)
+        (offset,) = struct.unpack_from("<Q", data, record + 48)
         end = record
-    # Something may have been put before the archive, as a program that unpacks it: then only distances hold.
-    for place in (offset, end - size):
-        if 0 <= place <= end and (data.startswith(_CENTRAL, place) or place == end):
-            return int(place)
-    return None
+    return int(offset) if offset == end or data.startswith(_CENTRAL, offset) else None
 
 
 def _from_directory(data: bytes, place: int, trouble: Trouble) -> Iterator[Member]:
     """Iterate over the entries of the central directory."""
-    shift: int | None = None
     while data.startswith(_CENTRAL, place) and place + _CENTRAL_HEADER.size <= len(data):
         fields = _CENTRAL_HEADER.unpack_from(data, place)
         _, made, _, flags, method, _, _, crc, size, _, names, extras, comments, _, _, attributes, offset = fields
         place += _CENTRAL_HEADER.size
         name = data[place : place + names]
         size, offset = _wide(data[place + names : place + names + extras], fields[9], size, offset)
-        if shift is None:  # see `_directory`: the first entry stands first
-            shift = 0 if data.startswith(_LOCAL, offset) else max(data.find(_LOCAL) - offset, 0)
         place += names + extras + comments
         mode = attributes >> 16 if made >> 8 == _UNIX else 0
-        yield _member(name, flags, method, offset + shift, size, crc, mode)
+        yield _member(name, flags, method, offset, size, crc, mode)
     if not data.startswith((_END, _END64), place):
         trouble("the directory of the archive is damaged; what it says from here on is lost", place)
 
