@@ -12,7 +12,8 @@ from .ports import GRANULE
 def access(manager: Manager, machine: Machine, name: str, address: int, *, write: bool) -> int | None:
     """Let a device access one byte, and return the physical address that it got to; None when it was refused.
 
-    The unit records what it refuses. A device of several IDs uses the first that it can; one that no unit controls reaches all.
+    The unit records what it refuses. A device of several IDs uses the first that it can; one that no unit controls
+    reaches all.
 
     Raises ManagerError (`ENOENT`): no source names the device.
     """

@@ -87,7 +87,7 @@ def emulate(topology: Topology, name: str = "", *, traced: bool = False) -> Mach
             )  # fmt: skip
         return _access(qemu, probe, send(models[place.unit], place, address, write), address, write=write)
 
-    return Machine(memory, models, ports, private, dma, qemu.text, frozenset(probes), close)
+    return Machine(memory, qemu, models, ports, private, dma, qemu.text, frozenset(probes), close)
 
 
 def _match(topology: Topology, name: str) -> tuple[Iommu, Description]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..iommu import Memory, PageAllocator, Simulated
+from ..iommu import Memory, PageAllocator, Platform, Simulated
 from ..topology import Iommu, Topology
 from .ports import DRIVEN, Port, open_port
 from .survey import Endpoint
@@ -41,6 +41,7 @@ class Machine:
 
     Attributes:
         memory: its physical memory; of a simulated one all of the address space is memory.
+        platform: what drivers see of it.
         models: its units by name; of an emulated one, models that hold what its units hold now.
         ports: the same, taken over with every device denied.
         private: `(start, length)` of tables and registers, which no device may be granted.
@@ -51,6 +52,7 @@ class Machine:
     """
 
     memory: Memory
+    platform: Platform
     models: Mapping[str, Model | RemappingUnit]
     ports: dict[str, Port]
     private: tuple[tuple[int, int], ...]
@@ -84,7 +86,7 @@ def simulate(
         length = _attach(unit, platform, models, bits, caching=caching)
         private.append((unit.base, length))
         ports[unit.name] = open_port(unit, unit.base, platform, pages, bits)
-    return Machine(memory, models, ports, tuple(private), lambda *one: send(models[one[0].unit], *one))
+    return Machine(memory, platform, models, ports, tuple(private), lambda *one: send(models[one[0].unit], *one))
 
 
 def send(model: Model | RemappingUnit, place: Endpoint, address: int, write: bool) -> int | None:  # noqa: FBT001 - as `Dma`

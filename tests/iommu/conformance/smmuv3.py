@@ -446,7 +446,7 @@ def _unaligned(difference: Difference) -> bool:
 
 def _table_size(difference: Difference) -> bool:
     ours, theirs = _events(difference)
-    beyond = theirs == EventNumber.F_WALK_EABT and difference.theirs.registers[3] >> 44 != 0
+    beyond = theirs == EventNumber.F_WALK_EABT and difference.theirs.registers[3] >> 32 != 0
     return beyond and ours in (0, EventNumber.F_ADDR_SIZE)
 
 
