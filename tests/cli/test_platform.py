@@ -39,7 +39,7 @@ def test_prove_says_the_same_as_on_models(
     emulated = run("prove", "--board", VTD, "--config", configuration, *QEMU)
     assert simulated == emulated
     assert emulated.status == 0
-    assert "0x50000000-0x500fffff  1 MiB" in emulated.out
+    assert "0x50000000-0x500fffff   1 MiB  0000:00:03.0 rw-" in emulated.out
 
 
 def test_dma_shows_what_qemu_did(
