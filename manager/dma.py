@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..iommu import Memory
 from .incidents import Incident
-from .machine import Machine
+from .machine import Machine, send
 from .manager import Manager
-from .models import send
 from .ports import GRANULE
+from .survey import Endpoint
 
 if TYPE_CHECKING:
-    from ..iommu.vtd.model import RemappingUnit
-    from .survey import Endpoint
+    from .machine import Model
 
 MOST_PAGES = 1 << 20
 """Pages of one access: 4 GiB."""
@@ -57,9 +57,9 @@ class TracedMemory(Memory):
         trace: `(address, size, value)` of every read since it was made a list; None: not asked.
     """
 
-    def __init__(self, ranges: list[tuple[int, int]]) -> None:
-        """Make memory of these `(start, length)` ranges."""
-        super().__init__(ranges)
+    def __init__(self, ranges: list[tuple[int, int]], path: Path | None = None) -> None:
+        """Make memory of these `(start, length)` ranges, in a file if one is named; see `Memory`."""
+        super().__init__(ranges, path)
         self.trace: list[tuple[int, int, int]] | None = None
 
     def read(self, address: int, size: int) -> bytes:
@@ -82,7 +82,8 @@ def access(
 ) -> Iterator[Piece]:
     """Make one access page by page, as the device that sends this ID, and yield what becomes of each part.
 
-    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew.
+    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew; or one of
+    `emulate(topology, traced=True)`.
     Incidents go to clients and sinks as any do.
     """
     memory = machine.memory
@@ -90,27 +91,50 @@ def access(
     end = address + length
     while address < end:
         size = min(end - address, GRANULE - address % GRANULE)
-        memory.trace = []
-        physical = _send(machine, memory, endpoint, address, write=write)
-        steps = tuple(_NAMES[machine.kinds[endpoint.unit]](memory.trace))
+        model = machine.models[endpoint.unit]
+        trace: list[tuple[int, int, int]] = []
+        memory.trace = trace
+        physical = _send(machine, model, memory, endpoint, address, write=write)
         memory.trace = None
+        steps = tuple(_steps(model, trace))
         incident = next((one for one in manager.poll() if one.refusal.identifier == endpoint.identifier), None)
         yield Piece(address, size, physical, steps, incident)
         address += size
 
 
-def _send(machine: Machine, memory: TracedMemory, place: Endpoint, address: int, *, write: bool) -> int | None:
-    if machine.kinds[place.unit] != "vtd":
-        return send(machine, place, address, write=write)
-    from ..iommu.vtd.model import READ, WRITE
+def _send(
+    machine: Machine,
+    model: Model,
+    memory: TracedMemory,
+    endpoint: Endpoint,
+    address: int,
+    *,
+    write: bool,
+) -> int | None:
+    """Make the access, with what the unit reads noted once, and then recorded by the unit."""
+    from ..iommu.vtd.model import READ, WRITE, RemappingUnit
 
-    unit = cast("RemappingUnit", machine.models[place.unit])
-    # A VT-d unit remembers: what is shown is walked with nothing remembered, and what is recorded is sent again.
-    walked = unit.walk(place.identifier, address, WRITE if write else READ)
-    trace, memory.trace = memory.trace, None
-    send(machine, place, address, write=write)
-    memory.trace = trace
-    return walked if isinstance(walked, int) else None
+    if isinstance(model, RemappingUnit):
+        model.walk(endpoint.identifier, address, WRITE if write else READ)  # with nothing remembered: this is shown
+    elif machine.hardware:
+        send(model, endpoint, address, write)  # by a model of what the hardware holds, which has no queue for events
+    else:
+        return machine.dma(endpoint, address, write)
+    memory.trace = None
+    return machine.dma(endpoint, address, write)
+
+
+def _steps(model: Model, trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name what was read, in the order of the architecture's walk."""
+    from ..iommu.riscv.model import Model as RiscvModel
+    from ..iommu.vtd.model import RemappingUnit
+
+    if isinstance(model, RemappingUnit):
+        yield from _vtd_steps(trace)
+    elif isinstance(model, RiscvModel):
+        yield from _riscv_steps(trace)
+    else:
+        yield from _smmu_steps(trace)
 
 
 def _vtd_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
@@ -159,7 +183,3 @@ def _riscv_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
             yield Step("device context (DC)", address, size, value)
         else:
             yield Step(f"second-stage entry of level {levels - index + directory}", address, size, value)
-
-
-_NAMES = {"vtd": _vtd_steps, "smmuv3": _smmu_steps, "riscv-iommu": _riscv_steps}
-"""By kind of unit: names what was read, in the order of the architecture's walk."""

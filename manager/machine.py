@@ -6,13 +6,14 @@ client may be granted anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..iommu import Memory, PageAllocator, Simulated
+from ..iommu import Memory, PageAllocator, Platform, Simulated
 from ..topology import Iommu, Topology
 from .ports import DRIVEN, Port, open_port
+from .survey import Endpoint
 
 if TYPE_CHECKING:
     from ..iommu.riscv.model import Model as RiscvModel
@@ -33,25 +34,35 @@ _ECAP = 0xF00F4A
 """Capability registers of the modelled VT-d units: four levels, pages of 4 KiB to 1 GiB, queued invalidation."""
 
 
+Dma = Callable[[Endpoint, int, bool], int | None]
+"""Makes one access, a write or not, under an ID at a unit; returns the physical address, or None when it is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A simulated board.
+    """A board that can be programmed: a simulated one, or one that QEMU emulates.
 
     Attributes:
-        memory: its physical memory; all of the address space is memory.
+        memory: its physical memory; of a simulated one all of the address space is memory.
         platform: what drivers see of it.
-        models: the units that are modelled, by name.
-        kinds: what they are, as the topology says it.
+        models: its units by name; of an emulated one, models that hold what its units hold now.
         ports: the same, taken over with every device denied.
         private: `(start, length)` of tables and registers, which no device may be granted.
+        dma: makes a device access memory; its unit records what it refuses.
+        hardware: what the units are, when they are no models of ours; else empty.
+        sent: the IDs under which `dma` can access memory; None: all.
+        close: ends it.
     """
 
     memory: Memory
-    platform: Simulated
-    models: dict[str, Model]
-    kinds: dict[str, str]
+    platform: Platform
+    models: Mapping[str, Model]
     ports: dict[str, Port]
     private: tuple[tuple[int, int], ...]
+    dma: Dma
+    hardware: str = ""
+    sent: frozenset[int] | None = None
+    close: Callable[[], None] = lambda: None
 
 
 def simulate(
@@ -62,7 +73,7 @@ def simulate(
     Args:
         topology: of the board.
         make_memory: makes its memory from `(start, length)` ranges.
-        caching: whether units remember what they have read; of VT-d, they always do.
+        caching: whether units remember what they have read; those of VT-d always do.
     """
     bits = _physical_bits(topology)
     memory = make_memory([(0, 1 << bits)])
@@ -78,8 +89,23 @@ def simulate(
         length = _attach(unit, platform, models, bits, caching=caching)
         private.append((unit.base, length))
         ports[unit.name] = open_port(unit, unit.base, platform, pages, bits)
-    kinds = {name: topology.iommus[name].kind for name in models}
-    return Machine(memory, platform, models, kinds, ports, tuple(private))
+    return Machine(memory, platform, models, ports, tuple(private), lambda *one: send(models[one[0].unit], *one))
+
+
+def send(model: Model, place: Endpoint, address: int, write: bool) -> int | None:  # noqa: FBT001 - as `Dma`
+    """Let a model decide on an access; returns the physical address, or None when it refuses, which it records."""
+    from ..iommu.vtd.model import READ, WRITE, Blocked, RemappingUnit
+
+    if isinstance(model, RemappingUnit):
+        found = model.translate(place.identifier, address, WRITE if write else READ)
+        return None if isinstance(found, Blocked) else found
+    from ..iommu.riscv import model as riscv
+
+    if isinstance(model, riscv.Model):
+        return model.access(riscv.Transaction(place.identifier, address, write=write)).address
+    from ..iommu.smmuv3.model import Transaction
+
+    return model.access(Transaction(place.identifier, address, write=write)).address
 
 
 def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model], bits: int, *, caching: bool) -> int:

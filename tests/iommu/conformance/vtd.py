@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from iommuman.iommu import Memory
 from iommuman.iommu.platform import RegisterBlock
 from iommuman.iommu.qemu import Qemu
 from iommuman.iommu.vtd.layout import (
-    CAP, CCMD, ECAP, FRCD, FSTS, GCMD, IOTLB, RTADDR, ContextEntry, FirstStagePage, PasidDirectoryEntry, PasidEntry, RootEntry,
-    ScalableContextEntry, ScalableRootEntry, SecondStagePage,
+    CAP,
+    CCMD,
+    ECAP,
+    FRCD,
+    FSTS,
+    GCMD,
+    IOTLB,
+    RTADDR,
+    ContextEntry,
+    FirstStagePage,
+    PasidDirectoryEntry,
+    PasidEntry,
+    RootEntry,
+    ScalableContextEntry,
+    ScalableRootEntry,
+    SecondStagePage,
 )  # fmt: skip
-from iommuman.iommu.vtd.names import PGTT, TT, TTM, Reason
 from iommuman.iommu.vtd.model import READ, WRITE, Blocked, Hardware, RemappingUnit
+from iommuman.iommu.vtd.names import PGTT, TT, TTM, Reason
 
 from .harness import PAGE, SOURCE, Configuration, Difference, Image, Known, Write
 
@@ -32,10 +46,9 @@ class Vtd:
         self.name = machine
         self.machine = machine
         self.watched: Sequence[tuple[int, int]] = ()
-        self.watched_memory: Sequence[int] = ()
         self.after: Sequence[Write] = ()
         self.stop: Sequence[Write] = (Write(GCMD.offset, 0, 4),)
-        self.quiet = (0, 0, 0)
+        self.quiet: tuple[int, ...] = (0, 0, 0)
         self.known: Sequence[Known] = KNOWN
         self._hardware = Hardware(CAP(), ECAP())
 
@@ -51,19 +64,14 @@ class Vtd:
         self.after = (Write(record + 12, 1 << 31, 4), Write(FSTS.offset, 0xFF, 4))
         self._flush = Write(ecap.IRO * 16 + IOTLB.offset, IOTLB(IVT=1, IIRG=1).value, 8)
 
-    def normal(self, registers: tuple[int, ...]) -> tuple[int, ...]:
-        """Take the PASID out of a record that has none (11.4, FRCD.PV: defined with PP alone), and what is no record."""
-        status, low, high = registers
+    def records(self, seen: list[tuple[int, ...]], _: Callable[[int, int], bytes]) -> list[tuple[int, ...]]:
+        """Take out what is no record, and the PASID of those that have none (11.4, FRCD: PV goes with PP)."""
+        return [self._record(*one) for one in seen]
+
+    def _record(self, status: int, low: int, high: int) -> tuple[int, ...]:
         if not high >> 63:
             return status, 0, 0
-        if not high >> 31 & 1:
-            high &= ~(FRCD.PV.mask >> 64)
-        return status, low, high
-
-    @staticmethod
-    def describe(d):
-        o,t=d.ours.registers,d.theirs.registers
-        return (hex(o[0]),hex(o[2]>>32&255) if o[2]>>63 else "-",hex(t[0]),hex(t[2]>>32&255) if t[2]>>63 else "-", "addr" if o[1]!=t[1] else "")
+        return status, low, high if high >> 31 & 1 else high & ~(FRCD.PV.mask >> 64)
 
     def model(self, memory: Memory) -> RemappingUnit:
         """Return a unit like QEMU's."""
@@ -166,8 +174,9 @@ class _Writer:
         pgtt = 1 if self._hardware.ecap.FSTS else 2
         aw = random.randrange(8) if self.chance(0.05) else 2 if ecap.FSTS else random.choice((1, 2))
         entry_of = PasidEntry(
-            P=int(self.chance(0.97)), FPD=int(self.chance(0.1)), AW=aw, PGTT=pgtt if self.chance(0.85) else random.randrange(8),
-            SSPTPTR=table, DID=random.choice((1, 7, 0xFFFF)), FSPTPTR=first, FSPM=int(self.chance(0.05)),
+            P=int(self.chance(0.97)), FPD=int(self.chance(0.1)), AW=aw,
+            PGTT=pgtt if self.chance(0.85) else random.randrange(8), SSPTPTR=table,
+            DID=random.choice((1, 7, 0xFFFF)), FSPTPTR=first, FSPM=int(self.chance(0.05)),
             WPE=int(self.chance(0.3)), PWSNP=int(self.chance(0.97)),
         )  # fmt: skip
         entry_of = PasidEntry(self.spoiled(entry_of.value, 512, 0.06))
@@ -266,7 +275,10 @@ class _Writer:
 
 def _reasons(difference: Difference) -> tuple[int, int]:
     """Return our fault reason and theirs; 0: there is no record."""
-    ours, theirs = ((one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0 for one in (difference.ours, difference.theirs))
+    ours, theirs = (
+        (one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0
+        for one in (difference.ours, difference.theirs)
+    )
     return ours, theirs
 
 
@@ -324,7 +336,7 @@ def _pasid_shown(difference: Difference) -> bool:
 
 
 def _absent_feature(difference: Difference) -> bool:
-    return bool(difference.configuration.notes.get("more")) and _reasons(difference)[0] in _OF_CONTEXT
+    return bool(difference.configuration.notes.get("more")) and _reasons(difference)[0] in (0, *_OF_CONTEXT)
 
 
 def _pasid_bits(difference: Difference) -> bool:
@@ -342,7 +354,11 @@ def _type_before_present(difference: Difference) -> bool:
 
 def _pasid_fpd(difference: Difference) -> bool:
     ours, theirs = _reasons(difference)
-    return bool(difference.configuration.notes.get("fpd")) and ours == 0 and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
+    return (
+        bool(difference.configuration.notes.get("fpd"))
+        and ours == 0
+        and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
+    )
 
 
 def _not_coherent(difference: Difference) -> bool:
