@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 from ..errors import failure
 
@@ -29,6 +30,7 @@ class Process:
     Attributes:
         link: our end of the test protocol.
         memory: guest RAM.
+        file: a path by which this process can map guest RAM once more, as long as it is not closed.
         pid: of QEMU.
     """
 
@@ -68,18 +70,21 @@ class Process:
                     pass_fds=(file, theirs.fileno()), preexec_fn=die_with_parent, start_new_session=True,  # noqa: PLW1509
                 )  # fmt: skip
             except (OSError, subprocess.SubprocessError) as error:
-                self._release()
+                self.link.close()
+                self.memory.close()
                 raise failure("QEMU-START", f"{path} cannot be started: {error}") from None
             self.pid = self._process.pid
+            theirs.close()
+            undo.pop_all()
+            self._file = file
+        self.file = Path(f"/proc/self/fd/{file}")
 
     def close(self) -> str:
         """Kill QEMU, wait for its end, and return what it said on stderr (the last 4096 characters)."""
         self._process.kill()
         said = self._process.communicate()[1] or b""
-        self._release()
-        return said.decode(errors="replace").strip()[-4096:]
-
-    def _release(self) -> None:
+        os.close(self._file)
         self.link.close()
         with contextlib.suppress(BufferError):  # a view of it is in use; it goes with the last one
             self.memory.close()
+        return said.decode(errors="replace").strip()[-4096:]

@@ -97,6 +97,7 @@ class Difference:
         ours, theirs: what became of it, on the model and on QEMU.
         earlier: accesses of the configuration before it, with the physical addresses that they reached on the model.
         address: of the doubleword of memory.
+        written: the write whose bytes are there on one side alone.
     """
 
     configuration: Configuration
@@ -106,6 +107,7 @@ class Difference:
     theirs: Seen
     earlier: tuple[tuple[Access, int | None], ...] = ()
     address: int = 0
+    written: Access | None = None
 
     def __str__(self) -> str:
         """Show it."""
@@ -341,15 +343,16 @@ class Bench:
         for address in self._changed(memory):
             values = [int.from_bytes(side.read(address, 8), "little") for side in (memory, self.machine)]
             halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32)}
-            written = halves & excused.keys()
-            if written:  # a write whose verdict differs for a known reason leaves other bytes, too
-                report.known[excused[written.pop()]] += 1
+            reason = next((excused[half] for half in halves if half in excused), "")
+            if reason:  # a write whose verdict differs for a known reason leaves other bytes, too
+                report.known[reason] += 1
                 continue
+            written = next((one for one in accesses if one.data in halves), None)
             if parted and address < self._base + ARENA:  # one of the two marked the entries that it went through
                 report.known[parted] += 1
                 continue
             seen = [Seen(0, (value,)) for value in values]
-            self._judge(Difference(configuration, index, None, *seen, earlier, address), report)
+            self._judge(Difference(configuration, index, None, seen[0], seen[1], earlier, address, written), report)
 
     def _judge(self, difference: Difference, report: Report) -> str:
         """Count a difference; returns its name if it is known."""

@@ -51,11 +51,17 @@ class Smmu:
     def prepare(self, machine: Qemu) -> None:
         """Read what the unit can do, and write the commands that each configuration begins with."""
         at = machine.registers
-        idr0, idr1, idr3, idr5, aidr = (
-            one(machine.read_mmio(at + one.offset, 4))
-            for one in (registers.IDR0, registers.IDR1, registers.IDR3, registers.IDR5, registers.AIDR)
+
+        def value(offset: int) -> int:
+            return machine.read_mmio(at + offset, 4)
+
+        self._caps = Capabilities(
+            registers.IDR0(value(registers.IDR0.offset)),
+            registers.IDR1(value(registers.IDR1.offset)),
+            registers.IDR3(value(registers.IDR3.offset)),
+            registers.IDR5(value(registers.IDR5.offset)),
+            registers.AIDR(value(registers.AIDR.offset)),
         )
-        self._caps = Capabilities(idr0, idr1, idr3, idr5, aidr)
         self._base = machine.ram[0]
         machine.write(self._base + QUEUES, _commands())
 
@@ -188,7 +194,7 @@ class _Writer:
         self.put(table, entry.value)
         self.notes["span"] = entry.Span
         self.notes["far"] = entry.value >> 44
-        self.notes["unaligned"] = entry.L2Ptr & 0xFFF
+        self.notes["unaligned"] = entry.value & 0xFE0
         self.put(second + SOURCE * 64, ste, 64)
         return table, registers.STRTAB_BASE_CFG(FMT=1, SPLIT=split, LOG2SIZE=bits).value, f"2 levels, {text}"
 
@@ -210,6 +216,8 @@ class _Writer:
             text += more
         value = _no_end(STE(self.spoiled(ste.value, "STE", 512)), "S2PS")
         self.notes["S1STALLD"] = STE(value).S1STALLD
+        self.notes["S1CDMax"] = STE(value).S1CDMax
+        self.notes["far context"] = STE(value).S1ContextPtr >> 44
         if STE(value).Config & 2:
             ste = STE(value)
             size = 64 - ste.S2T0SZ
@@ -437,7 +445,9 @@ def _unaligned(difference: Difference) -> bool:
 
 
 def _table_size(difference: Difference) -> bool:
-    return _events(difference) == (EventNumber.F_ADDR_SIZE, EventNumber.F_WALK_EABT)
+    ours, theirs = _events(difference)
+    beyond = theirs == EventNumber.F_WALK_EABT and difference.theirs.registers[3] >> 44 != 0
+    return beyond and ours in (0, EventNumber.F_ADDR_SIZE)
 
 
 def _size_after_permission(difference: Difference) -> bool:
@@ -476,13 +486,17 @@ def _cached_read(difference: Difference) -> bool:
 
 
 def _cached_write(difference: Difference) -> bool:
-    access = difference.access
-    if access is None or access.data is None or access.before or _events(difference) != (EventNumber.F_PERMISSION, 0):
+    access = difference.access or difference.written
+    if access is None or access.data is None or access.before or _events(difference)[1] != 0:
         return False
-    for earlier, physical in reversed(difference.earlier):
-        if physical is not None and earlier.address >> 30 == access.address >> 30:
+    if difference.access is not None and _events(difference)[0] != EventNumber.F_PERMISSION:
+        return False
+    before = [one for one in difference.earlier if one[0] is access]
+    earlier = difference.earlier[: difference.earlier.index(before[0])] if before else difference.earlier
+    for one, physical in reversed(earlier):
+        if physical is not None and one.address >> 30 == access.address >> 30:
             return True
-        if earlier.before:
+        if one.before:
             break
     return False
 
@@ -496,13 +510,36 @@ def _not_privileged(difference: Difference) -> bool:
 
 
 def _tag_byte(difference: Difference) -> bool:
-    access = difference.access
+    access = difference.access or difference.written
     return bool(difference.configuration.notes.get("TBI")) and access is not None and access.address >> 55 & 1 == 1
 
 
 def _stall_of_stage2(difference: Difference) -> bool:
     notes = difference.configuration.notes
     return bool(notes["S1STALLD"]) and notes["config"] == 6 and _events(difference)[1] == EventNumber.C_BAD_STE
+
+
+def _far_context(difference: Difference) -> bool:
+    refused = _events(difference)[0] == EventNumber.C_BAD_STE
+    return bool(difference.configuration.notes.get("far context")) and refused
+
+
+def _substreams(difference: Difference) -> bool:
+    return bool(difference.configuration.notes["S1CDMax"]) and _events(difference)[1] == EventNumber.C_BAD_STE
+
+
+def _cached_without_ipa(difference: Difference) -> bool:
+    ours, theirs = difference.ours.registers, difference.theirs.registers
+    both = (EventNumber.F_PERMISSION, EventNumber.F_PERMISSION)
+    access = difference.access
+    return (
+        access is not None
+        and not access.before
+        and _both(difference)
+        and _events(difference) == both
+        and ours[:3] == theirs[:3]
+        and theirs[3] == 0
+    )
 
 
 def _high_bits(difference: Difference) -> bool:
@@ -685,5 +722,23 @@ KNOWN: tuple[Known, ...] = (
         "IHI 0070 clauses 5.2.2 and 5.4.2: bits from the output size up make STE or CD ILLEGAL",
         "hw/arm/smmuv3-internal.h, STE_S2TTB and CD_TTB",
         _high_bits,
+    ),
+    Known(
+        "S1ContextPtr beyond the output size is not refused",
+        "IHI 0070 clause 5.2.2: such an STE is ILLEGAL",
+        f"{_SMMU}, decode_ste and smmu_get_cd",
+        _far_context,
+    ),
+    Known(
+        "S1CDMax is looked at without substreams, and with stage 2 alone",
+        "IHI 0070 clause 5.2: it is ignored where IDR1.SSIDSIZE is 0",
+        f"{_SMMU}, decode_ste",
+        _substreams,
+    ),
+    Known(
+        "a permission fault of stage 2 that a cached entry raises has no IPA",
+        "IHI 0070 clause 7.3.15: IPA is valid with S2",
+        f"{_WALK}, smmu_translate",
+        _cached_without_ipa,
     ),
 )

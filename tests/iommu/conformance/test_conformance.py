@@ -41,6 +41,7 @@ class Wrong(Vtd):
         """Choose what is wrong."""
         super().__init__("q35")
         self.what = what
+        self.calls = 0
 
     def access(self, model: RegisterBlock, address: int, *, write: bool) -> int | None:
         """Make an access, wrongly."""
@@ -52,7 +53,7 @@ class Wrong(Vtd):
     def records(self, seen: list[tuple[int, ...]], read: Callable[[int, int], bytes]) -> list[tuple[int, ...]]:
         """Return the records; those of the model, which are asked for last, without their reason."""
         found = super().records(seen, read)
-        self.calls = getattr(self, "calls", 0) + 1
+        self.calls += 1
         if self.what == "record" and self.calls % 2 == 0:
             return [(status, low, high & ~(0xFF << 32)) for status, low, high in found]
         return found

@@ -48,7 +48,7 @@ class Vtd:
         self.watched: Sequence[tuple[int, int]] = ()
         self.after: Sequence[Write] = ()
         self.stop: Sequence[Write] = (Write(GCMD.offset, 0, 4),)
-        self.quiet = (0, 0, 0)
+        self.quiet: tuple[int, ...] = (0, 0, 0)
         self.known: Sequence[Known] = KNOWN
         self._hardware = Hardware(CAP(), ECAP())
 
@@ -336,7 +336,7 @@ def _pasid_shown(difference: Difference) -> bool:
 
 
 def _absent_feature(difference: Difference) -> bool:
-    return bool(difference.configuration.notes.get("more")) and _reasons(difference)[0] in _OF_CONTEXT
+    return bool(difference.configuration.notes.get("more")) and _reasons(difference)[0] in (0, *_OF_CONTEXT)
 
 
 def _pasid_bits(difference: Difference) -> bool:
