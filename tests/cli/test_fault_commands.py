@@ -406,6 +406,7 @@ def test_an_earlier_report_that_is_none_is_said(run: Callable[..., Ran], tmp_pat
     ("board", "kind", "name"),
     [
         ("q35-vtd", "vtd", "LGN.2"),
+        ("q35-amd", "amdvi", "IO_PAGE_FAULT"),
         ("virt-smmuv3-acpi", "smmuv3", "F_PERMISSION"),
         ("riscv-virt-sys-dt", "riscv-iommu", ""),
     ],

@@ -12,6 +12,7 @@ from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, FIXTURES
 
 VTD, SMMU = str(BOARDS / "q35-vtd"), str(BOARDS / "virt-smmuv3-acpi")
+AMD = str(BOARDS / "q35-amd")
 RISCV = str(BOARDS / "riscv-virt-sys-dt")
 
 
@@ -65,6 +66,29 @@ def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path)
     ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"), "--degraded")
     assert ran.status == 1
     assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit smmuv2@51400000 is not programmed" in ran.out
+
+
+def test_an_amd_board(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What is configured is reached, the unit itself is no device, and an access is shown step by step."""
+    ran = run("prove", "--board", AMD)
+    assert ran.status == 0
+    assert "0000:02:01.0  amdvi@fed80000 ID 0x30: reaches nothing" in ran.out
+    assert "0000:00:01.0" not in ran.out, "the unit itself"
+    path = tmp_path / "disk.smmu"
+    path.write_text("smmu amdvi\nallow disk 0x80000000,1M\ndevice pci:0:3.0 disk\n", encoding="utf-8")
+    ran = run("prove", "--board", AMD, "--config", str(path), "--keep")
+    assert ran.status == 0
+    assert "0000:00:03.0  amdvi@fed80000 ID 0x18, object 1 of the configuration: reaches 1 MiB, as granted" in ran.out
+    arguments = ("dma", "--board", AMD, "--config", str(path), "--keep", "--device", "0000:00:03.0")
+    ran = run(*arguments, "--write", "0x80000010,4")
+    assert ran.status == 0
+    assert "    device table entry (DTE)  [0x" in ran.out
+    assert ran.out.splitlines()[-1] == "    allowed: physical 0x80000010"
+    ran = run(*arguments, "--read", "0x90000000")
+    assert ran.status == 1
+    assert (
+        "    REFUSED: the address is not mapped (IO_PAGE_FAULT)\n    recorded: 1800000002000020 0000009000000000"
+    ) in ran.out
 
 
 def test_a_riscv_board(run: Callable[..., Ran], tmp_path: Path) -> None:
