@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from iommuman.base import IommumanError, Origin
 from iommuman.cli.config import _replace
-from iommuman.parsers import board_module, memory_map, sources
+from iommuman.parsers import board_module, folders, memory_map
 from iommuman.parsers.acpi import Table, build_table, parse_table
+from iommuman.parsers.containers import memory_image, packed
 from iommuman.parsers.devicetree import Node, read_devicetree
 from iommuman.parsers.pci import sysfs
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, NamedSpec, Use, files
@@ -25,7 +26,7 @@ from tests.parsers.devicetree.test_blob import PROP, ROOT, header, small, struct
 from tests.parsers.pci.test_file import document
 from tests.parsers.pci.test_sysfs import space, tree
 
-from . import handmade, iorts
+from . import containers, handmade, iorts
 from .boards import ALL, ENDPOINT, HIERARCHY, NAMED, andd, dmar, drhd, rhsa, rmrr, scope, sidp
 from .boards import table as other
 from .iorts import DEVICE, ITS, RMR, SMMU, SMMU2, SOUND, changed, sound
@@ -260,7 +261,7 @@ TWIN = "device acpi:\\_SB_.DEV0 reserved 0x70000000,1M"
 CASES: dict[str, tuple[Tell, Tell]] = {
     "SOURCE-OPEN": (lambda folder: told(folder / "absent"), table(SOUND)),
     "SOURCE-EMPTY": (file(b"text"), table(SOUND)),
-    "SOURCE-MANY": (limited(sources, "MAX_ENTRIES", folder_of(3), 2), limited(sources, "MAX_ENTRIES", folder_of(2), 2)),
+    "SOURCE-MANY": (limited(folders, "MAX_ENTRIES", folder_of(3), 2), limited(folders, "MAX_ENTRIES", folder_of(2), 2)),
     "SOURCE-UNREAD": (
         file(build_table(other("RIMT", bytes(11)))),
         file(build_table(other("RIMT", bytes(12)))),
@@ -289,7 +290,10 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         limited(sysfs, "MAX_FUNCTIONS", sys(space(), "0000:00:02.0"), 2),
     ),
     "PCI-SYSFS": (sys(space(63)), sys(space(64))),
-    "PCI-CAPABILITIES": (sys(space(64, x06=b"\x10", x34=b"\x40")), sys(space(256, x06=b"\x10", x34=b"\x40"))),
+    "PCI-CAPABILITIES": (
+        sys(space(64, x06=b"\x10", x34=b"\x40")),
+        sys(space(256, x06=b"\x10", x34=b"\x40", x40=b"\x05")),
+    ),
     "DMAR-STRUCTURE-LENGTH": (table(dmar(struct.pack("<HH", 0, 15), bytes(11))), table(dmar(drhd(0x1000)))),
     "DMAR-STRUCTURE-END": (table(changed(dmar(drhd(0x1000)), (50, 2, 17))), table(dmar(drhd(0x1000)))),
     "DMAR-STRUCTURE-TYPE": (table(dmar(struct.pack("<HH", 7, 4))), table(dmar(sidp()))),
@@ -393,7 +397,9 @@ CASES: dict[str, tuple[Tell, Tell]] = {
     "DT-IOMMU-ADDRESSES": (reserved(7), reserved(5)),
     "MADT-ENTRY-LENGTH": (entries("APIC", 8, b"\x01\x01"), entries("APIC", 8, b"\xff\x02")),
     "MADT-ENTRY-END": (entries("APIC", 8, b"\xff\x03"), entries("APIC", 8, b"\xff\x02")),
+    "FADT-LENGTH": (entries("FACP", 81, b""), entries("FACP", 80, b"")),
     "HPET-LENGTH": (entries("HPET", 20, b"\0"), entries("HPET", 20, b"")),
+    "SLIT-LENGTH": (entries("SLIT", 8, b"\x0a"), entries("SLIT", 0, b"\x01" + bytes(7) + b"\x0a")),
     "SRAT-ENTRY-LENGTH": (entries("SRAT", 12, b"\x01\x01"), entries("SRAT", 12, b"\xff\x02")),
     "SRAT-ENTRY-END": (entries("SRAT", 12, b"\xff\x03"), entries("SRAT", 12, b"\xff\x02")),
     "MEMORY-RANGE": (memory(IOMEM.replace(b"2000-", b"4000-")), memory(IOMEM)),
@@ -402,6 +408,15 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         limited(memory_map, "MAX_RANGES", memory(IOMEM), 2),
     ),
     "MEMORY-HIDDEN": (memory(HIDDEN), memory(IOMEM)),
+    **{rule: (file(*breaks), file(*keeps)) for rule, (breaks, keeps) in containers.FILES.items()},
+    "ARCHIVE-MORE": (
+        limited(packed, "MAX_FINDINGS", file(containers.CUT), 0),
+        limited(packed, "MAX_FINDINGS", file(containers.CUT), 1),
+    ),
+    "MEMORY-IMAGE-MANY": (
+        limited(memory_image, "MAX_TABLES", file(containers.SOUND), 1),
+        limited(memory_image, "MAX_TABLES", file(containers.SOUND), 3),
+    ),
     "CONFIG-OPEN": (lambda folder: told(config=[folder / "absent"]), config(UNIT)),
     "CONFIG-TEXT": (config(b"\xff"), config(b"foreground")),
     "CONFIG-LARGE": (
