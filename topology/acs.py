@@ -51,9 +51,8 @@ def isolation(function: PciFunction) -> Isolation:
     kind = function.pcie_type
     if not function.pcie_known:
         return Isolation(holds=False, why="has capabilities that cannot be read, so no ACS is known of", known=False)
-    if kind in _ONLY_IF_SEVERAL and not has_siblings(function):
-        return Isolation(holds=True)  # ACS is nothing for single functions (§6.12.1.3)
-    if kind == "rc-endpoint" and function.vendor == INTEL:
+    single = kind in _ONLY_IF_SEVERAL and not has_siblings(function)  # for these ACS is nothing (§6.12.1.3)
+    if single or (kind == "rc-endpoint" and function.vendor == INTEL):
         return Isolation(holds=True)
     if kind not in (*_PORTS, *_ONLY_IF_SEVERAL):
         return Isolation(holds=False, why=f"is {f'a {kind}' if kind else 'conventional PCI'}, which has no ACS")

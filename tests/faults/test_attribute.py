@@ -13,7 +13,7 @@ from iommuman.faults import Fault
 from iommuman.faults import attribute as module
 from iommuman.faults.attribute import MOST_LISTED, Attributor, attribute
 from iommuman.faults.raw import decode_many, from_words, smmuv3, vtd
-from iommuman.faults.raw.amdvi_layout import EventCode
+from iommuman.iommu.amdvi.names import EventCode
 from iommuman.iommu.smmuv3.model import Model, Transaction
 from iommuman.iommu.vtd.model import WRITE, RemappingUnit
 from iommuman.manager import Access, Manager, simulate

@@ -113,7 +113,9 @@ class Difference:
         what = f"memory at 0x{self.address:x}"
         if self.access is not None:
             what = f"{'read' if self.access.data is None else 'write'} of 0x{self.access.address:x}"
-        ours, theirs = (f"mark {one.mark:#x}, {[hex(value) for value in one.registers]}" for one in (self.ours, self.theirs))
+        ours, theirs = (
+            f"mark {one.mark:#x}, {[hex(value) for value in one.registers]}" for one in (self.ours, self.theirs)
+        )
         return f"configuration {self.index} ({self.configuration.text}), {what}: model {ours}; QEMU {theirs}"
 
 
@@ -290,7 +292,9 @@ class Bench:
         """End the machine."""
         self.machine.close()
 
-    def run(self, seed: int, indices: Iterator[int] | range, report: Report, until: float | None = None) -> Iterator[int]:
+    def run(
+        self, seed: int, indices: Iterator[int] | range, report: Report, until: float | None = None
+    ) -> Iterator[int]:
         """Run configurations by number, and yield each number when it is done; stop at a time of `time.monotonic`."""
         for index in indices:
             if until is not None and time.monotonic() >= until:
@@ -330,7 +334,7 @@ class Bench:
                     parted = name
         for address in self._changed(memory, configuration):
             values = [int.from_bytes(side.read(address, 8), "little") for side in (memory, self.machine)]
-            halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32) }
+            halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32)}
             written = halves & excused.keys()
             if written:  # a write whose verdict differs for a known reason leaves other bytes, too
                 report.known[excused[written.pop()]] += 1
@@ -390,7 +394,9 @@ class Bench:
             for mark, first in places
         ]
 
-    def _ours(self, memory: Memory, configuration: Configuration, accesses: list[Access]) -> tuple[list[Seen], list[int | None]]:
+    def _ours(
+        self, memory: Memory, configuration: Configuration, accesses: list[Access]
+    ) -> tuple[list[Seen], list[int | None]]:
         """Let the model do it; also returns the physical addresses that were reached."""
         architecture = self.architecture
         model = architecture.model(memory)

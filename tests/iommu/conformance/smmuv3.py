@@ -72,10 +72,11 @@ class Smmu:
 
     @staticmethod
     def describe(d):
-        o,t=d.ours.registers,d.theirs.registers
-        if len(o)<5: return ()
-        x=[i for i in range(5) if o[i]!=t[i]]
-        return (hex(o[1]&255), hex(t[1]&255), str(x), hex(o[2]^t[2]))
+        o, t = d.ours.registers, d.theirs.registers
+        if len(o) < 5:
+            return ()
+        x = [i for i in range(5) if o[i] != t[i]]
+        return (hex(o[1] & 255), hex(t[1] & 255), str(x), hex(o[2] ^ t[2]))
 
     def access(self, model: RegisterBlock, address: int, *, write: bool) -> int | None:
         """Send a transaction."""
@@ -254,7 +255,9 @@ class _Writer:
 
     # --- Tables
 
-    def tables(self, stage: int, granule: int, bits: int, start: int, *, upper: bool = False, identity: bool = False) -> int:
+    def tables(
+        self, stage: int, granule: int, bits: int, start: int, *, upper: bool = False, identity: bool = False
+    ) -> int:
         """Map a few pages of each size; with `identity`, tables and arena too, at their own addresses."""
         random = self._random
         shifts = [granule + (granule - 3) * (3 - level) for level in range(4)]
@@ -274,7 +277,9 @@ class _Writer:
         for _ in range(7):
             address = random.getrandbits(bits) & -PAGE
             if self.chance(0.4) and self.addresses:
-                address = (random.choice(self.addresses) ^ random.randrange(8) << random.choice((granule, shifts[2]))) % (1 << bits)
+                address = (
+                    random.choice(self.addresses) ^ random.randrange(8) << random.choice((granule, shifts[2]))
+                ) % (1 << bits)
             leaf = random.choice((3, 3, 3, 2, 2, 1))
             output = self._image.frame(random)
             if self.chance(0.03):

@@ -62,8 +62,14 @@ class Vtd:
 
     @staticmethod
     def describe(d):
-        o,t=d.ours.registers,d.theirs.registers
-        return (hex(o[0]),hex(o[2]>>32&255) if o[2]>>63 else "-",hex(t[0]),hex(t[2]>>32&255) if t[2]>>63 else "-", "addr" if o[1]!=t[1] else "")
+        o, t = d.ours.registers, d.theirs.registers
+        return (
+            hex(o[0]),
+            hex(o[2] >> 32 & 255) if o[2] >> 63 else "-",
+            hex(t[0]),
+            hex(t[2] >> 32 & 255) if t[2] >> 63 else "-",
+            "addr" if o[1] != t[1] else "",
+        )
 
     def model(self, memory: Memory) -> RemappingUnit:
         """Return a unit like QEMU's."""
@@ -266,7 +272,10 @@ class _Writer:
 
 def _reasons(difference: Difference) -> tuple[int, int]:
     """Return our fault reason and theirs; 0: there is no record."""
-    ours, theirs = ((one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0 for one in (difference.ours, difference.theirs))
+    ours, theirs = (
+        (one.registers[2] >> 32 & 0xFF) if len(one.registers) == 3 else 0
+        for one in (difference.ours, difference.theirs)
+    )
     return ours, theirs
 
 
@@ -342,7 +351,11 @@ def _type_before_present(difference: Difference) -> bool:
 
 def _pasid_fpd(difference: Difference) -> bool:
     ours, theirs = _reasons(difference)
-    return bool(difference.configuration.notes.get("fpd")) and ours == 0 and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
+    return (
+        bool(difference.configuration.notes.get("fpd"))
+        and ours == 0
+        and theirs in (Reason.SPT_2, Reason.SPT_4, Reason.SPD_2)
+    )
 
 
 def _not_coherent(difference: Difference) -> bool:
