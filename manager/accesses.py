@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..topology import routes
 from .errors import ManagerError
-from .machine import Machine
+from .machine import Machine, send
 from .manager import Manager
 from .ports import GRANULE
 
@@ -41,16 +41,4 @@ def pages(address: int, length: int) -> list[int]:
 
 
 def _through(machine: Machine, place: Endpoint, address: int, *, write: bool) -> int | None:
-    from ..iommu.vtd.model import RemappingUnit
-
-    model = machine.models[place.unit]
-    if isinstance(model, RemappingUnit):
-        from ..iommu.vtd.model import READ, WRITE
-
-        found = model.translate(place.identifier, address, WRITE if write else READ)
-        return found if isinstance(found, int) else None
-    from ..iommu.smmuv3.model import READ as STREAM_READ
-    from ..iommu.smmuv3.model import WRITE as STREAM_WRITE
-
-    physical = model.translate(place.identifier, address, STREAM_WRITE if write else STREAM_READ)
-    return None if physical < 0 else physical
+    return send(machine.models[place.unit], place.identifier, address, write=write)

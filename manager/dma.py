@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..iommu import Memory
 from .incidents import Incident
-from .machine import Machine
+from .machine import Machine, send
 from .manager import Manager
 from .ports import GRANULE
 from .survey import Endpoint
@@ -103,17 +103,16 @@ def access(
 def _send(
     model: Model | RemappingUnit, memory: TracedMemory, identifier: int, address: int, *, write: bool
 ) -> int | None:
-    from ..iommu.vtd.model import READ, WRITE, Blocked, RemappingUnit
+    """Let the unit take the request, with what it reads noted in the order of the architecture's walk."""
+    from ..iommu.vtd.model import READ, WRITE, RemappingUnit
 
-    if isinstance(model, RemappingUnit):
-        walked = model.walk(identifier, address, WRITE if write else READ)  # with nothing remembered: this is shown
-        trace, memory.trace = memory.trace, None
-        model.translate(identifier, address, WRITE if write else READ)  # this is recorded
-        memory.trace = trace
-        return None if isinstance(walked, Blocked) else walked
-    from ..iommu.smmuv3.model import Transaction
-
-    return model.access(Transaction(identifier, address, write=write)).address
+    if not isinstance(model, RemappingUnit):
+        return send(model, identifier, address, write=write)
+    model.walk(identifier, address, WRITE if write else READ)  # with nothing remembered: this is shown
+    trace, memory.trace = memory.trace, None
+    physical = send(model, identifier, address, write=write)
+    memory.trace = trace
+    return physical
 
 
 def _steps(model: Model | RemappingUnit, trace: list[tuple[int, int, int]]) -> Iterator[Step]:

@@ -76,6 +76,29 @@ def simulate(
     return Machine(memory, platform, models, ports, tuple(private))
 
 
+def send(model: Model | RemappingUnit, identifier: int, address: int, *, write: bool) -> int | None:
+    """Let a unit take one request, and return the physical address; None when it is refused, which the unit records.
+
+    Args:
+        model: the unit.
+        identifier: stream ID or source ID that the request carries.
+        address: of the byte that is accessed.
+        write: whether it is written.
+    """
+    from ..iommu.vtd.model import RemappingUnit
+
+    if isinstance(model, RemappingUnit):
+        from ..iommu.vtd.model import READ, WRITE
+
+        found = model.translate(identifier, address, WRITE if write else READ)
+        return found if isinstance(found, int) else None
+    from ..iommu.smmuv3.model import READ as STREAM_READ
+    from ..iommu.smmuv3.model import WRITE as STREAM_WRITE
+
+    physical = model.translate(identifier, address, STREAM_WRITE if write else STREAM_READ)
+    return None if physical < 0 else physical
+
+
 def _attach(
     unit: Iommu, platform: Simulated, models: dict[str, Model | RemappingUnit], bits: int, *, caching: bool
 ) -> int:

@@ -19,7 +19,7 @@ from .errors import ManagerError, senseless, shared, unsafe
 from .incidents import Inbox, Incident
 from .mappings import Access, Granted, Segment
 from .objects import SmmuObject, refused
-from .ports import GRANULE, Port, Refusal
+from .ports import GRANULE, Port, Refusal, why_no_port
 from .survey import Endpoint, Member, Survey, is_bridge, survey
 
 Ability = Literal["attach", "target", "dma"]
@@ -81,7 +81,7 @@ class Manager:
         """Refuse to start while anything is unknown, contradictory or cannot be programmed."""
         for unit in self.topology.iommus.values():
             if unit.enabled and unit.name not in self.ports:
-                raise unsafe(unit.name, f"no driver here programs units of kind {unit.kind}")
+                raise unsafe(unit.name, why_no_port(unit))
         for finding in self.topology.findings:
             if finding.severity == "error":
                 raise unsafe(str(finding.origin), f"the sources are damaged: {finding.message} ({finding.rule})")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ...iommu import PageAllocator, Platform
     from ...topology import Iommu
 
-__all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port"]
+__all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port", "why_no_port"]
 
 DRIVEN = ("vtd", "smmuv3")
 """Kinds of units that there is a driver for."""
@@ -36,3 +36,12 @@ def open_port(unit: Iommu, base: int, platform: Platform, pages: PageAllocator, 
     from .smmuv3 import SmmuV3Port
 
     return SmmuV3Port(platform, base, pages, unit.name)
+
+
+def why_no_port(unit: Iommu) -> str:
+    """Return why a unit that is enabled is not among those that are programmed."""
+    if unit.kind not in DRIVEN:
+        return f"no driver here programs units of kind {unit.kind}"
+    if unit.base is None:
+        return "no source says where its registers are"
+    return f"its registers at 0x{unit.base:x} lie beyond the physical addresses of the machine"
