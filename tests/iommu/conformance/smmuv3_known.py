@@ -59,7 +59,7 @@ def _stage_of_table(difference: Difference) -> bool:
         return False
     numbers = {one[0] & 0xFF for one in found}
     stages = {one[1] >> 39 & 1 for one in found}
-    known = {EventNumber.F_TRANSLATION, EventNumber.F_ADDR_SIZE}
+    known = {EventNumber.F_TRANSLATION, EventNumber.F_ADDR_SIZE, EventNumber.F_WALK_EABT}
     of_table = any(one[1] >> 40 & 3 == FaultClass.TT for one in found)
     return of_table and numbers <= known and (len(stages) == 2 or len(found) == 1 or len(numbers) == 1)
 
