@@ -47,8 +47,8 @@ def managed(topology: Topology, machine: Machine, device: str = DISK) -> Manager
     return manager
 
 
-# VT-d leaves PV undefined where PP is 0 (4.1 clause 11.4.14), which QEMU fills with ones; of an SMMUv3 event, bits 11:0
-# of the IPA are reserved (IHI 0070 clause 7.3), where QEMU has the page offset.
+# VT-d leaves PV undefined where PP is 0 (4.1 clause 11.4, FRCD), which QEMU fills with ones; of an SMMUv3 event, bits
+# 11:0 of the IPA are reserved (IHI 0070 clause 7.3), where QEMU has the page offset.
 UNDEFINED = {"vtd": ((1 << 20) - 1) << 104, "smmuv3": 0xFFF << 192}
 
 

@@ -59,7 +59,7 @@ def _stage_of_table(difference: Difference) -> bool:
         return False
     numbers = {one[0] & 0xFF for one in found}
     stages = {one[1] >> 39 & 1 for one in found}
-    known = {EventNumber.F_TRANSLATION, EventNumber.F_ADDR_SIZE}
+    known = {EventNumber.F_TRANSLATION, EventNumber.F_ADDR_SIZE, EventNumber.F_WALK_EABT}
     of_table = any(one[1] >> 40 & 3 == FaultClass.TT for one in found)
     return of_table and numbers <= known and (len(stages) == 2 or len(found) == 1 or len(numbers) == 1)
 
@@ -190,7 +190,7 @@ _SMMU, _WALK = "hw/arm/smmuv3.c", "hw/arm/smmu-common.c"
 KNOWN: tuple[Known, ...] = (
     Known(
         "an input address beyond the output size, with stage 1 bypassed, leaves no record",
-        "IHI 0070 clauses 3.4 and 7.3.13: F_ADDR_SIZE",
+        "IHI 0070 clauses 3.4 and 7.3.14: F_ADDR_SIZE",
         f"{_WALK}, smmu_ptw: the fault counts as stage 1's, which has no CD.R",
         _beyond_bypassed,
     ),
@@ -244,7 +244,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "a write whose context descriptor cannot be fetched is recorded as a read",
-        "IHI 0070 clause 7.3.12: RnW is that of the transaction",
+        "IHI 0070 clause 7.3.13: RnW is that of the transaction",
         f"{_SMMU}, smmu_get_cd",
         _cd_read,
     ),
@@ -268,7 +268,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "a stage 1 table outside the input range of stage 2 is a fault of stage 1",
-        "IHI 0070 clause 7.3.12: S2 with CLASS TT",
+        "IHI 0070 clause 7.3.13: S2 with CLASS TT",
         f"{_WALK}, translate_table_addr_ipa",
         _stage_of_table,
     ),
@@ -298,13 +298,13 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "no record of a read of a page that is cached and can only be written",
-        "IHI 0070 clause 7.3.15: F_PERMISSION",
+        "IHI 0070 clause 7.3.16: F_PERMISSION",
         f"{_WALK}, smmu_translate: of cached entries the write permission alone is checked",
         _cached_read,
     ),
     Known(
         "with nested stages, the address of the first table is translated when the descriptor is read",
-        "IHI 0070 clause 7.3.12: a table is fetched when an address is translated by it",
+        "IHI 0070 clause 7.3.13: a table is fetched when an address is translated by it",
         f"{_SMMU}, decode_cd",
         _table_address,
     ),
@@ -334,7 +334,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         "a permission fault of stage 2 that a cached entry raises has no IPA",
-        "IHI 0070 clause 7.3.15: IPA is valid with S2",
+        "IHI 0070 clause 7.3.16: IPA is valid with S2",
         f"{_WALK}, smmu_translate",
         _cached_without_ipa,
     ),

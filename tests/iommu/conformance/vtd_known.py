@@ -138,13 +138,13 @@ _SOURCE = "hw/i386/intel_iommu.c"
 KNOWN = (
     Known(
         "no record of a refused access to a page that is cached",
-        "VT-d 4.1 clause 7.1: each condition of a blocked request is recorded",
+        "VT-d 4.1 chapter 7: each condition of a blocked request is recorded",
         f"{_SOURCE}, vtd_do_iommu_translate: an IOTLB hit leaves permissions to the caller, who records nothing",
         _no_record_of_cached,
     ),
     Known(
         "pass-through lets every address pass",
-        "VT-d 4.1 clause 7.1, LGN.1 and SGN.4: addresses above the host's or the unit's width are blocked",
+        "VT-d 4.1 chapter 7, LGN.1 and SGN.4: addresses above the host's or the unit's width are blocked",
         f"{_SOURCE}, vtd_do_iommu_translate and vtd_pt_enable_fast_path: no width is looked at",
         _pass_through_any_address,
     ),
@@ -156,19 +156,19 @@ KNOWN = (
     ),
     Known(
         "translation table modes 2 and 3 are taken for others",
-        "VT-d 4.1 clause 11.4.6: 10b is reserved, 11b aborts where ECAP.ADMS is set",
+        "VT-d 4.1 clause 11.4, RTADDR.TTM: 10b is reserved, 11b aborts where ECAP.ADMS is set",
         f"{_SOURCE}, vtd_update_scalable_state: one bit of two is looked at",
         _mode_not_known,
     ),
     Known(
         "reasons of legacy mode for root, context and second stage of scalable mode",
-        "VT-d 4.1 clause 7.1.3: conditions of scalable mode have reasons from 38h on",
+        "VT-d 4.1 chapter 7: conditions of scalable mode have reasons from 38h on",
         f"{_SOURCE}, vtd_dev_to_context_entry and vtd_iova_to_slpte",
         _legacy_reason,
     ),
     Known(
         "a record of a request without PASID shows the PASID that stands in for it",
-        "VT-d 4.1 clause 11.4.14: PP is set when the request has a PASID",
+        "VT-d 4.1 clause 11.4, FRCD: PP is set when the request has a PASID",
         f"{_SOURCE}, vtd_do_iommu_translate: pasid is that of the context entry from there on",
         _pasid_shown,
     ),
@@ -180,13 +180,13 @@ KNOWN = (
     ),
     Known(
         "reserved bits of PASID directory and PASID table are accepted",
-        "VT-d 4.1 clause 7.1.3, SPD.3 and SPT.3",
+        "VT-d 4.1 chapter 7, SPD.3 and SPT.3",
         f"{_SOURCE}, vtd_get_pdire_from_pdir_table and vtd_get_pe_in_pasid_leaf_table",
         _pasid_bits,
     ),
     Known(
         "the type of a PASID entry is looked at before its present bit",
-        "VT-d 4.1 clause 7.1.3: SPT.2 before SPT.4",
+        "VT-d 4.1 chapter 7: SPT.2 before SPT.4",
         f"{_SOURCE}, vtd_get_pe_in_pasid_leaf_table",
         _type_before_present,
     ),
@@ -198,7 +198,7 @@ KNOWN = (
     ),
     Known(
         "accessed and dirty bits are set by walks that do not snoop",
-        "VT-d 4.1 clause 7.1.3, SFL.9: PWSNP is 0 and a bit needs setting",
+        "VT-d 4.1 chapter 7, SFL.9: PWSNP is 0 and a bit needs setting",
         f"{_SOURCE}, vtd_set_flag_in_pte",
         _not_coherent,
     ),
@@ -210,13 +210,13 @@ KNOWN = (
     ),
     Known(
         "a write sets neither accessed nor dirty bit where one of them is set",
-        "VT-d 4.1 clause 3.6.2: A is set in every entry that is used, D in the last one for a write",
+        "VT-d 4.1 clause 3.6: A is set in every entry that is used, D in the last one for a write",
         f"{_SOURCE}, vtd_set_flag_in_pte: either bit stands for both",
         _either_bit,
     ),
     Known(
         "the unused half of a scalable root entry is checked",
-        "VT-d 4.1 clause 7.1.3, SRT.3: of the half that the function's number selects",
+        "VT-d 4.1 chapter 7, SRT.3: of the half that the function's number selects",
         f"{_SOURCE}, vtd_root_entry_rsvd_bits_check",
         _unused_half,
     ),
