@@ -21,6 +21,10 @@ NEEDED = {0x01: "source validation", 0x04: "P2P request redirect", 0x08: "P2P co
           0x10: "upstream forwarding"}  # fmt: skip
 """Bits of the ACS capability and control registers that isolation takes, all of them (Linux's `REQ_ACS_FLAGS`)."""
 
+INTEL = 0x8086
+"""The vendor whose root complex integrated endpoints have no way to each other but by the IOMMU, ACS or not
+(Linux's `pci_quirk_rciep_acs`)."""
+
 _PORTS = ("root-port", "downstream-port")
 _ONLY_IF_SEVERAL = ("endpoint", "legacy-endpoint", "upstream-port", "rc-endpoint")
 
@@ -47,8 +51,9 @@ def isolation(function: PciFunction) -> Isolation:
     kind = function.pcie_type
     if not function.pcie_known:
         return Isolation(holds=False, why="has capabilities that cannot be read, so no ACS is known of", known=False)
-    if kind in _ONLY_IF_SEVERAL and not has_siblings(function):
-        return Isolation(holds=True)  # ACS is nothing for single functions (§6.12.1.3)
+    single = kind in _ONLY_IF_SEVERAL and not has_siblings(function)  # for these ACS is nothing (§6.12.1.3)
+    if single or (kind == "rc-endpoint" and function.vendor == INTEL):
+        return Isolation(holds=True)
     if kind not in (*_PORTS, *_ONLY_IF_SEVERAL):
         return Isolation(holds=False, why=f"is {f'a {kind}' if kind else 'conventional PCI'}, which has no ACS")
     if function.acs is None:

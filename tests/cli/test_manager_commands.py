@@ -57,6 +57,16 @@ def test_devices_behind_no_unit_are_said_loudly(run: Callable[..., Ran]) -> None
     assert [one["device"] for one in document["unrestricted"]] == ["0000:80:00.0", "0000:81:00.0"]
 
 
+def test_a_proof_without_a_pci_topology_says_so(run: Callable[..., Ran]) -> None:
+    """Functions that no table names are not proved, and the first line and the JSON say that."""
+    ran = run("prove", "--board", f"{VTD}/DMAR.bin")
+    assert ran.status == 0
+    assert ran.out.startswith("INCOMPLETE: no PCI topology was given; PCI functions that no other source names are not")
+    assert json.loads(run("prove", "--board", f"{VTD}/DMAR.bin", "--format", "json").out)["complete"] is False
+    assert "INCOMPLETE" not in run("prove", "--board", VTD).out
+    assert json.loads(run("prove", "--board", VTD, "--format", "json").out)["complete"] is True
+
+
 def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path) -> None:
     """Status 4 and the reason; with --degraded it goes on."""
     lines = "smmu armsmmu\nunit a 0x51400000,64,66,0\ndevice mem:0x5b000000 use a 3\n"
