@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iommuman.iommu.qemu import Description
 
 from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, FIXTURES
@@ -99,6 +100,24 @@ def test_an_amd_board(run: Callable[..., Ran], tmp_path: Path) -> None:
     assert (
         "    REFUSED: the address is not mapped (IO_PAGE_FAULT)\n    recorded: 1800000002000020 0000009000000000"
     ) in ran.out
+
+
+def test_an_amd_board_on_qemu(run: Callable[..., Ran], need_qemu: Callable[[str], Description], tmp_path: Path) -> None:
+    """QEMU's unit, programmed by the same driver, lets pass and refuses the same; it records nothing."""
+    need_qemu("q35-amd")
+    path = tmp_path / "disk.smmu"
+    path.write_text("smmu amdvi\nallow disk 0x50000000,1M\ndevice pci:0:3.0 disk\n", encoding="utf-8")
+    board = ("--board", AMD, "--config", str(path), "--keep", "--platform", "qemu")
+    ran = run("prove", *board)
+    assert ran.status == 0
+    assert "0000:00:03.0  amdvi@fed80000 ID 0x18, object 1 of the configuration: reaches 1 MiB, as granted" in ran.out
+    ran = run("dma", *board, "--device", "0000:00:03.0", "--write", "0x50000010,4")
+    assert ran.status == 0
+    assert "    page-table entry of level 1  [0x" in ran.out
+    assert "    allowed: physical 0x50000010" in ran.out
+    ran = run("dma", *board, "--device", "0000:00:03.0", "--read", "0x60000010,4")
+    assert ran.status == 1
+    assert "    REFUSED; nothing was recorded" in ran.out
 
 
 def test_a_riscv_board(run: Callable[..., Ran], tmp_path: Path) -> None:
