@@ -136,6 +136,8 @@ def _extend(text: bytes, letter: bytes, extended: _Extended) -> _Extended:
     while place < len(text):
         digits, _, _ = text[place : place + 11].partition(b" ")
         length = int(digits) if digits.isdigit() else 0
+        if length <= len(digits):  # it would not go on
+            break
         record = text[place + len(digits) + 1 : place + length - 1]
         key, equals, value = record.partition(b"=")
         if not equals:
