@@ -1,4 +1,4 @@
-"""`iommuman run`: the manager as a service, on a simulated board."""
+"""`iommuman run`: the manager as a service, on a simulated board or on one that QEMU emulates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ..base import printable
 from . import output
-from .board import add_board, load_board, start_manager
+from .board import Started, add_board, load_board, start_manager
 from .fault_journal import JOURNALD, FaultJournal, is_journal
 from .incident import fault_of
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from ..faults import Fault
     from ..logging_backend import SetWriter
     from ..manager import Incident, Manager, ManagerError
+    from ..manager.access_list import AccessList
     from ..manager.holdings import Level
     from ..manager.service import Service
     from ..topology import Topology
 
 EPILOG = """\
 Devices are denied everything until clients have them granted memory ('iommuman client', or the client API). The board
-is simulated: clients with the ability 'dma' may let its devices access memory. Lines go to the log, buffer set
-'smmuman' ('slog2info' shows it), and during start to stderr as well.
+is simulated, or emulated by QEMU (--platform qemu): clients with the ability 'dma' may let its devices access memory.
+Lines go to the log, buffer set 'smmuman' ('slog2info' shows it), and during start to stderr as well.
 
 Exit status: 0 stopped by SIGTERM or SIGINT, everything is denied; 2 wrong usage; 3 a source cannot be read; 4 it is not
 safe to start, or was not to go on.
@@ -93,15 +94,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, topology: Topology, log: _Log) -> int:
+    from ..manager.access_list import load_access
+
+    access = load_access(arguments.access) if arguments.access is not None else None
+    with contextlib.closing(start_manager(topology, arguments)) as started:
+        return _serving(arguments, topology, log, started, access)
+
+
+def _serving(
+    arguments: argparse.Namespace, topology: Topology, log: _Log, started: Started, access: AccessList | None
+) -> int:
     import asyncio
 
-    from ..manager.access_list import load_access
     from ..manager.listener import Listener
     from ..manager.service import Service
     from ..manager.state import StateFile
 
-    access = load_access(arguments.access) if arguments.access is not None else None
-    started = start_manager(topology, degraded=arguments.degraded, scenario=arguments.scenario)
     manager = started.manager
     sinks = [log.sink(place) for place in arguments.faults_to]
     kinds = {unit.name: unit.kind for unit in topology.iommus.values()}
@@ -112,6 +120,8 @@ def _run(arguments: argparse.Namespace, topology: Topology, log: _Log) -> int:
             sink(fault)
 
     manager.sinks.append(tell)
+    if started.machine.hardware:
+        log("info", f"the units are those of {started.machine.hardware}")
     announce(manager, log)
     with Listener(arguments.socket, arguments.mode) as listener:
         state = StateFile(arguments.state, manager) if arguments.state is not None else None

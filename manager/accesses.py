@@ -6,27 +6,29 @@ from ..topology import routes
 from .errors import ManagerError
 from .machine import Machine
 from .manager import Manager
-from .models import send
 from .ports import GRANULE
 
 
 def access(manager: Manager, machine: Machine, name: str, address: int, *, write: bool) -> int | None:
     """Let a device access one byte, and return the physical address that it got to; None when it was refused.
 
-    The unit records what it refuses. A device of several IDs uses its first; one that no unit controls reaches all.
+    The unit records what it refuses. A device of several IDs uses the first that it can; one that no unit controls
+    reaches all.
 
     Raises ManagerError (`ENOENT`): no source names the device.
     """
     member = manager.survey.members.get(name)
     if member is not None:
-        return send(machine, member.endpoints[0], address, write=write)
+        sent = machine.sent
+        able = [place for place in member.endpoints if sent is None or place.identifier in sent]
+        return machine.dma((able or member.endpoints)[0], address, write)
     device = manager.topology.devices.get(name)
     if device is None:
         raise ManagerError("ENOENT", "MANAGER-NO-DEVICE", "no source names this device", name)
     for place in manager.survey.at:
         # A bridge is no member, but what it sends arrives somewhere.
         if name in manager.survey.at[place]:
-            return send(machine, place, address, write=write)
+            return machine.dma(place, address, write)
     return None if any(route.verdict == "unresolved" for route in routes(manager.topology, device)) else address
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..iommu import Memory
@@ -57,9 +58,9 @@ class TracedMemory(Memory):
         trace: `(address, size, value)` of every read since it was made a list; None: not asked.
     """
 
-    def __init__(self, ranges: list[tuple[int, int]]) -> None:
-        """Make memory of these `(start, length)` ranges."""
-        super().__init__(ranges)
+    def __init__(self, ranges: list[tuple[int, int]], path: Path | None = None) -> None:
+        """Make memory of these `(start, length)` ranges, in a file if one is named; see `Memory`."""
+        super().__init__(ranges, path)
         self.trace: list[tuple[int, int, int]] | None = None
 
     def read(self, address: int, size: int) -> bytes:
@@ -82,7 +83,8 @@ def access(
 ) -> Iterator[Piece]:
     """Make one access page by page, as the device that sends this ID, and yield what becomes of each part.
 
-    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew.
+    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew; or one of
+    `emulate(topology, traced=True)`.
     Incidents go to clients and sinks as any do.
     """
     memory = machine.memory
@@ -90,27 +92,30 @@ def access(
     end = address + length
     while address < end:
         size = min(end - address, GRANULE - address % GRANULE)
-        memory.trace = []
+        trace: list[tuple[int, int, int]] = []
+        memory.trace = trace
         physical = _send(machine, memory, endpoint, address, write=write)
-        steps = tuple(_NAMES[machine.kinds[endpoint.unit]](memory.trace))
         memory.trace = None
+        steps = tuple(_NAMES[machine.kinds[endpoint.unit]](trace))
         incident = next((one for one in manager.poll() if one.refusal.identifier == endpoint.identifier), None)
         yield Piece(address, size, physical, steps, incident)
         address += size
 
 
 def _send(machine: Machine, memory: TracedMemory, place: Endpoint, address: int, *, write: bool) -> int | None:
-    if machine.kinds[place.unit] != "vtd":
-        return send(machine, place, address, write=write)
-    from ..iommu.vtd.model import READ, WRITE
+    """Make the access, with what the unit reads noted once, and then recorded by the unit."""
+    model, kind = machine.models[place.unit], machine.kinds[place.unit]
+    if kind == "vtd":
+        from ..iommu.vtd.model import READ, WRITE
 
-    unit = cast("RemappingUnit", machine.models[place.unit])
-    # A VT-d unit remembers: what is shown is walked with nothing remembered, and what is recorded is sent again.
-    walked = unit.walk(place.identifier, address, WRITE if write else READ)
-    trace, memory.trace = memory.trace, None
-    send(machine, place, address, write=write)
-    memory.trace = trace
-    return walked if isinstance(walked, int) else None
+        # A VT-d unit remembers: what is shown is walked with nothing remembered.
+        cast("RemappingUnit", model).walk(place.identifier, address, WRITE if write else READ)
+    elif machine.hardware:  # by a model of what the hardware holds, which has no queue for events
+        send(model, kind, place.identifier, address, write=write)
+    else:
+        return machine.dma(place, address, write)
+    memory.trace = None
+    return machine.dma(place, address, write)
 
 
 def _vtd_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:

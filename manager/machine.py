@@ -6,21 +6,18 @@ client may be granted anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..iommu import Memory, PageAllocator, Simulated
+from ..iommu import Memory, PageAllocator, Platform, Simulated
 from ..topology import Iommu, Topology
+from .models import send
 from .ports import DRIVEN, Port, open_port
+from .survey import Endpoint
 
 if TYPE_CHECKING:
-    from ..iommu.amdvi.model import Unit as AmdviUnit
-    from ..iommu.riscv.model import Model as RiscvModel
-    from ..iommu.smmuv3.model import Model as SmmuModel
-    from ..iommu.vtd.model import RemappingUnit
-
-    Model = RemappingUnit | SmmuModel | RiscvModel | AmdviUnit
+    from .models import Model
 
 PHYSICAL_BITS = 48
 """Bits of a physical address where no source says."""
@@ -37,25 +34,37 @@ _ECAP = 0xF00F4A
 """Capability registers of the modelled VT-d units: four levels, pages of 4 KiB to 1 GiB, queued invalidation."""
 
 
+Dma = Callable[[Endpoint, int, bool], int | None]
+"""Makes one access, a write or not, under an ID at a unit; returns the physical address, or None when it is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A simulated board.
+    """A board that can be programmed: a simulated one, or one that QEMU emulates.
 
     Attributes:
-        memory: its physical memory; all of the address space is memory.
+        memory: its physical memory; of a simulated one all of the address space is memory.
         platform: what drivers see of it.
-        models: the units that are modelled, by name.
+        models: its units by name; of an emulated one, models that hold what its units hold now.
         kinds: what they are, as the topology says it.
         ports: the same, taken over with every device denied.
         private: `(start, length)` of tables and registers, which no device may be granted.
+        dma: makes a device access memory; its unit records what it refuses.
+        hardware: what the units are, when they are no models of ours; else empty.
+        sent: the IDs under which `dma` can access memory; None: all.
+        close: ends it.
     """
 
     memory: Memory
-    platform: Simulated
-    models: dict[str, Model]
-    kinds: dict[str, str]
+    platform: Platform
+    models: Mapping[str, Model]
+    kinds: Mapping[str, str]
     ports: dict[str, Port]
     private: tuple[tuple[int, int], ...]
+    dma: Dma
+    hardware: str = ""
+    sent: frozenset[int] | None = None
+    close: Callable[[], None] = lambda: None
 
 
 def simulate(
@@ -83,7 +92,11 @@ def simulate(
         private.append((unit.base, length))
         ports[unit.name] = open_port(unit, unit.base, platform, pages, bits)
     kinds = {name: topology.iommus[name].kind for name in models}
-    return Machine(memory, platform, models, kinds, ports, tuple(private))
+
+    def dma(place: Endpoint, address: int, write: bool) -> int | None:  # noqa: FBT001 - as `Dma`
+        return send(models[place.unit], kinds[place.unit], place.identifier, address, write=write)
+
+    return Machine(memory, platform, models, kinds, ports, tuple(private), dma)
 
 
 def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model], bits: int, *, caching: bool) -> int:

@@ -5,41 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from .machine import Machine
-
 if TYPE_CHECKING:
     from ..iommu.amdvi.model import Unit as AmdviUnit
     from ..iommu.reach import Reach
     from ..iommu.riscv.model import Model as RiscvModel
     from ..iommu.smmuv3.model import Model as SmmuModel
     from ..iommu.vtd.model import RemappingUnit
+    from .machine import Machine
     from .survey import Endpoint
 
+    Model = AmdviUnit | RemappingUnit | RiscvModel | SmmuModel
 
-def send(machine: Machine, place: Endpoint, address: int, *, write: bool) -> int | None:
-    """Let a device access one byte, and return the physical address; None when its unit refuses, which it records."""
-    model, kind = machine.models[place.unit], machine.kinds[place.unit]
+
+def send(model: Model, kind: str, identifier: int, address: int, *, write: bool) -> int | None:
+    """Let a device access one byte.
+
+    Args:
+        model: of its unit.
+        kind: of its unit, as a topology says it.
+        identifier: ID that the device sends.
+        address: device address.
+        write: whether it writes.
+
+    Returns:
+        The physical address; None when the unit refuses, which it records.
+    """
     if kind == "vtd":
         from ..iommu.vtd import model as vtd
 
-        found = cast("RemappingUnit", model).translate(place.identifier, address, vtd.WRITE if write else vtd.READ)
+        found = cast("RemappingUnit", model).translate(identifier, address, vtd.WRITE if write else vtd.READ)
         return found if isinstance(found, int) else None
     if kind == "amdvi":
         from ..iommu.amdvi import model as amdvi
 
-        told = cast("AmdviUnit", model).translate(place.identifier, address, amdvi.WRITE if write else amdvi.READ)
+        told = cast("AmdviUnit", model).translate(identifier, address, amdvi.WRITE if write else amdvi.READ)
         return told if isinstance(told, int) else None
     if kind == "riscv-iommu":
         from ..iommu.riscv import model as riscv
 
         physical = cast("RiscvModel", model).translate(
-            place.identifier, address, riscv.WRITE if write else riscv.READ
+            identifier, address, riscv.WRITE if write else riscv.READ
         )  # fmt: skip
     else:
         from ..iommu.smmuv3 import model as smmuv3
 
         physical = cast("SmmuModel", model).translate(
-            place.identifier, address, smmuv3.WRITE if write else smmuv3.READ
+            identifier, address, smmuv3.WRITE if write else smmuv3.READ
         )  # fmt: skip
     return None if physical < 0 else physical
 

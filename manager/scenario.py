@@ -14,7 +14,6 @@ from .hypervisor import Hypervisor, access_of, guest_name
 from .incidents import Incident
 from .machine import Machine, simulate
 from .manager import Manager
-from .models import send
 from .ports import GRANULE
 
 if TYPE_CHECKING:
@@ -230,7 +229,7 @@ class Story:
         at, end = event.address, event.address + event.length
         while at < end:
             size = min(end, at // GRANULE * GRANULE + GRANULE) - at
-            physical = send(self.machine, place, at, write=event.action == "write")
+            physical = self.machine.dma(place, at, event.action == "write")
             if physical is None:
                 return "denied", f"0x{at:x} is refused"
             if reached and sum(reached[-1]) == physical:

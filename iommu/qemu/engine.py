@@ -148,7 +148,8 @@ class Probe(Engine):
         words = ((4, address & 0xFFFFFFFF), (8, address >> 32), (12, data))
         set_up = [self._machine.configuration.writing(self.rid, self._msi + offset, value) for offset, value in words]
         at = self._at
-        return [*(text for texts in set_up for text in texts), *(f"writel 0x{at + _INTCTL:x} 0x{value:x}" for value in (0xC0000000, 0))]
+        ring = [f"writel 0x{at + _INTCTL:x} 0x{value:x}" for value in (0xC0000000, 0)]
+        return [text for texts in (*set_up, ring) for text in texts]
 
 
 _GCTL, _WAKEEN, _INTCTL = 0x08, 0x0C, 0x20

@@ -103,7 +103,7 @@ MACHINES: dict[str, Description] = {
         _q35("q35", "vtd", (5, 0), _VTD, 0xFED9_0000),
         _q35("q35-scalable", "vtd", (5, 0), f"{_VTD},x-scalable-mode=on", 0xFED9_0000),
         _q35("q35-first-stage", "vtd", (10, 0), f"{_VTD},x-scalable-mode=on,x-flts=on", 0xFED9_0000),
-        _q35("q35-amd", "amdvi", (5, 0), "amd-iommu,intremap=off", 0xFED8_0000),
+        _q35("q35-amd", "amdvi", (5, 0), "amd-iommu,intremap=off,pt=off", 0xFED8_0000),
         _virt("virt", (9, 1), "virt", "-global", "arm-smmuv3.stage=nested"),
         # From 9.2 on the machine itself asks for both stages; the one of 9.1 leaves the choice.
         _virt("virt-stage-1", (9, 1), "virt-9.1", "-global", "arm-smmuv3.stage=1"),

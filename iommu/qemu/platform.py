@@ -27,6 +27,7 @@ class Qemu:
         functions: what was asked for on the root bus, set up.
         registers: physical address of the registers of the IOMMU.
         ram: `(start, length)` of memory.
+        file: a path by which this process can map memory once more, as long as the machine runs.
         pid: of QEMU.
     """
 
@@ -39,6 +40,7 @@ class Qemu:
         self.ram = (description.ram, ram)
         self._process = Process(qemu.path, [*description.arguments, *command_line(every, "pcie.0")], ram)
         self.pid = self._process.pid
+        self.file = self._process.file
         self.link = Qtest(self._process.link)
         try:
             self.link.command(f"readl 0x{description.ram:x}")

@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     from ...iommu import PageAllocator, Platform
     from ...iommu.amdvi.driver import Domain
     from ...iommu.amdvi.records import EventRecord
+    from ...topology import Iommu
     from .port import AccessWord
 
 
 class AmdviPort:
     """An AMD-Vi unit: host page tables. It cannot tell execute from read."""
 
-    def __init__(self, platform: Platform, base: int, pages: PageAllocator, name: str, host_width: int) -> None:
+    def __init__(self, platform: Platform, base: int, pages: PageAllocator, unit: Iommu, host_width: int) -> None:
         """Take the unit over; `host_width` is the physical address width in bits."""
         from ...iommu.amdvi.driver import Driver
+        from ...iommu.amdvi.layout.registers import Control
 
-        self.name = name
-        self._driver = Driver(platform, base, pages, host_width=host_width)
+        self.name = unit.name
+        known = {name for name, _ in unit.properties}
+        wiring = Control(**{name: int(name in known) for name in ("HtTunEn", "PassPW", "ResPassPW", "Isoc")})
+        self._driver = Driver(platform, base, pages, host_width=host_width, wiring=wiring)
         self._driver.enable()
         probe = self._driver.create_domain()
         self.address_bits = probe.width

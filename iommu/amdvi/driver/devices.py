@@ -52,8 +52,8 @@ class DeviceTable:
         if before.words[0] != DENIED.words[0]:
             self._put(device, 0, DENIED.words[0])
             commands.device(device)
-            if before.Mode:
-                commands.domain(before.DomainID)
+            # Without levels too: a unit may remember for the domain that an address is itself, as QEMU's does.
+            commands.domain(before.DomainID)
         if before.words[1] != entry.words[1]:
             self._put(device, 1, entry.words[1])
             commands.device(device)

@@ -26,7 +26,9 @@ _KEPT = sum(
         Control.Isoc,
     )
 )  # fmt: skip
-"""What firmware said of how the unit is wired; everything else is a feature that is not used here."""
+"""What stays of the control register; everything else is a feature that is not used here."""
+_WIRING = Control.HtTunEn.mask | Control.PassPW.mask | Control.ResPassPW.mask | Control.Isoc.mask
+"""How the unit is wired, which the flags of its IVHD block say."""
 
 
 class Driver:
@@ -37,7 +39,14 @@ class Driver:
     """
 
     def __init__(
-        self, platform: Platform, base: int, pages: PageAllocator, *, host_width: int = 52, devices: int = _DEVICES
+        self,
+        platform: Platform,
+        base: int,
+        pages: PageAllocator,
+        *,
+        host_width: int = 52,
+        devices: int = _DEVICES,
+        wiring: Control | None = None,
     ) -> None:
         """Look at the unit and prepare; nothing changes for devices before `enable`.
 
@@ -47,6 +56,8 @@ class Driver:
             pages: where tables and queues come from; no device should ever be granted these pages.
             host_width: physical address width in bits (IVinfo).
             devices: number of device IDs that the device table is for, rounded up to 128; others are refused.
+            wiring: HtTunEn, PassPW, ResPassPW and Isoc as the flags of the IVHD block say; by default as the control
+                register has them. A unit that wants HtTunEn translates nothing without.
 
         Raises `IommuError` (`AMDVI-ABSENT`, `AMDVI-DEVICE`, `MEMORY-EXHAUSTED`).
         """
@@ -55,6 +66,7 @@ class Driver:
             raise self.unit.refuse("AMDVI-DEVICE", "a device table is for 1 to 65536 devices", found=str(devices))
         self._pages = pages
         self._host_width = host_width
+        self._wiring = wiring
         self._commands = CommandBuffer(self.unit, pages)
         self._events = EventLog(self.unit, pages)
         self._devices = DeviceTable(self.unit, pages, devices)
@@ -73,6 +85,8 @@ class Driver:
         unit.write(self._devices.base)
         # Segments of the device table that firmware used go with this store, and the rest of its features.
         control = Control(unit.read(Control).value & _KEPT)
+        if self._wiring is not None:
+            control = Control(control.value & ~_WIRING | self._wiring.value & _WIRING)
         unit.write(control.replace(Coherent=1, IommuEn=1, EventLogEn=1, CmdBufEn=1))
         unit.await_status(Status.CmdBufRun, 1)
         self._commands.everything(self._devices.count)

@@ -37,11 +37,6 @@ class DomainTlb:
                 return (entry & -1 << shift) | (address & (1 << shift) - 1)
         return None
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.pages.clear()
-        self.tables.clear()
-
     def drop(self, start: int, length: int, *, tables: bool) -> None:
         """Forget all pages that touch `length` bytes from `start`, and with `tables` the tables on the way."""
         last = start + length - 1

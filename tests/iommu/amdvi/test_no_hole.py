@@ -249,8 +249,12 @@ def test_the_watch_sees_a_hole() -> None:
     rig, domain = mapping_rig()
     domain.map(WINDOW, OUT, 4 * K)
     old: View = {WINDOW: (OUT, 3)}
+
+    def forgetful() -> None:
+        domain.table.unmap(WINDOW, 4 * K)
+
     with pytest.raises(AssertionError):
-        observed(rig, lambda: domain.table.unmap(WINDOW, 4 * K), {A: old}, {A: {}}, fill_at=[0])  # type: ignore[func-returns-value]
+        observed(rig, forgetful, {A: old}, {A: {}}, fill_at=[0])
     rig, domain = mapping_rig()
     domain.map(WINDOW, OUT, 4 * K)
     place = rig.driver._devices._place(A)

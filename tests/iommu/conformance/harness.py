@@ -11,6 +11,7 @@ Everything follows from a seed and the number of the configuration, so that any 
 from __future__ import annotations
 
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,14 +55,12 @@ class Configuration:
         before: registers that are written, once memory is.
         addresses: device addresses that something is known of; accesses are made there and nearby.
         text: what it is, for a person.
-        ignored: `(start, length)` of memory that need not be the same afterwards, such as a queue that was not laid out.
         notes: what the architecture wants to remember of it, to know differences by.
     """
 
     before: list[Write]
     addresses: list[int]
     text: str
-    ignored: list[tuple[int, int]] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
 
 
@@ -98,6 +97,7 @@ class Difference:
         ours, theirs: what became of it, on the model and on QEMU.
         earlier: accesses of the configuration before it, with the physical addresses that they reached on the model.
         address: of the doubleword of memory.
+        written: the write whose bytes are there on one side alone.
     """
 
     configuration: Configuration
@@ -107,6 +107,7 @@ class Difference:
     theirs: Seen
     earlier: tuple[tuple[Access, int | None], ...] = ()
     address: int = 0
+    written: Access | None = None
 
     def __str__(self) -> str:
         """Show it."""
@@ -116,7 +117,8 @@ class Difference:
         ours, theirs = (
             f"mark {one.mark:#x}, {[hex(value) for value in one.registers]}" for one in (self.ours, self.theirs)
         )
-        return f"configuration {self.index} ({self.configuration.text}), {what}: model {ours}; QEMU {theirs}"
+        notes = ", ".join(f"{name} {value}" for name, value in self.configuration.notes.items() if value)
+        return f"configuration {self.index} ({self.configuration.text}; {notes}), {what}: model {ours}; QEMU {theirs}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,6 @@ class Architecture(Protocol):
         name: what it is called.
         machine: name of the machine of QEMU.
         watched: `(offset, size)` of registers that are read after each access.
-        watched_memory: doublewords of memory that are read after them, by distance from the beginning of memory.
         after: registers that are written after each access, once they were read.
         quiet: what the watched registers hold when there is no record.
         known: differences that are accepted.
@@ -157,7 +158,6 @@ class Architecture(Protocol):
     name: str
     machine: str
     watched: Sequence[tuple[int, int]]
-    watched_memory: Sequence[int]
     after: Sequence[Write]
     quiet: tuple[int, ...]
     known: Sequence[Known]
@@ -171,8 +171,13 @@ class Architecture(Protocol):
         """Write tables of a random configuration."""
         ...
 
-    def normal(self, registers: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the watched registers without what the specification leaves undefined."""
+    def records(self, seen: list[tuple[int, ...]], read: Callable[[int, int], bytes]) -> list[tuple[int, ...]]:
+        """Turn the watched registers after each access into what was recorded, without what is left undefined.
+
+        Args:
+            seen: the registers, access by access.
+            read: reads memory, as it is at the end.
+        """
         ...
 
     def flush(self, random: Random) -> tuple[Write, ...]:
@@ -211,9 +216,11 @@ class Image:
         return address
 
     def put(self, address: int, value: int, size: int = 8) -> None:
-        """Write a little-endian number of a multiple of 8 bytes."""
+        """Write a little-endian number of a multiple of 8 bytes; what lies outside the pages for tables is lost."""
+        start = self.base + TABLES
         for offset in range(0, size, 8):
-            self.words[address + offset] = value >> 8 * offset & 0xFFFFFFFFFFFFFFFF
+            if start <= address + offset < start + MOST_TABLES * PAGE:
+                self.words[address + offset] = value >> 8 * offset & 0xFFFFFFFFFFFFFFFF
 
     def get(self, address: int) -> int:
         """Return the doubleword at an address."""
@@ -225,11 +232,11 @@ class Image:
 
     def content(self) -> bytes:
         """Return the bytes of all pages for tables."""
-        data = bytearray(MOST_TABLES * PAGE)
-        start = self.base + TABLES
+        words = array("Q", bytes(MOST_TABLES * PAGE))
+        first = (self.base + TABLES) // 8
         for address, value in self.words.items():
-            data[address - start : address - start + 8] = value.to_bytes(8, "little")
-        return bytes(data)
+            words[address // 8 - first] = value
+        return words.tobytes()
 
 
 @dataclass(slots=True)
@@ -260,14 +267,15 @@ class Report:
     def __str__(self) -> str:
         """Say it in a few lines."""
         text = (
-            f"{self.architecture}: {self.accesses} accesses over {self.configurations} configurations, {self.allowed} allowed, "
+            f"{self.architecture}: {self.accesses} accesses over {self.configurations} configurations, "
+            f"{self.allowed} allowed, "
             f"{self.records} recorded, {len(self.unexplained)} unexplained differences; seed {self.seed}, {self.qemu}"
         )
         return "\n".join([text, *(f"  known difference {name}: {count}" for name, count in sorted(self.known.items()))])
 
 
 def arena(base: int) -> bytes:
-    """Return what lies in the arena when a configuration begins: a mark in each word, which tells pages and words apart."""
+    """Return what lies in the arena at the beginning: a mark in each word, which tells pages and words apart."""
     words = range((base + ARENA) // 4, (base + ARENA + ARENA_SIZE) // 4)
     return b"".join(Probe.planted((word // 1024 * 37 + word * 11) % 255 + 1) for word in words)
 
@@ -332,18 +340,19 @@ class Bench:
                     excused[access.data] = name
                 if name and (our.registers == quiet) != (their.registers == quiet):
                     parted = name
-        for address in self._changed(memory, configuration):
+        for address in self._changed(memory):
             values = [int.from_bytes(side.read(address, 8), "little") for side in (memory, self.machine)]
             halves = {value >> shift & 0xFFFFFFFF for value in values for shift in (0, 32)}
-            written = halves & excused.keys()
-            if written:  # a write whose verdict differs for a known reason leaves other bytes, too
-                report.known[excused[written.pop()]] += 1
+            reason = next((excused[half] for half in halves if half in excused), "")
+            if reason:  # a write whose verdict differs for a known reason leaves other bytes, too
+                report.known[reason] += 1
                 continue
+            written = next((one for one in accesses if one.data in halves), None)
             if parted and address < self._base + ARENA:  # one of the two marked the entries that it went through
                 report.known[parted] += 1
                 continue
             seen = [Seen(0, (value,)) for value in values]
-            self._judge(Difference(configuration, index, None, *seen, earlier, address), report)
+            self._judge(Difference(configuration, index, None, seen[0], seen[1], earlier, address, written), report)
 
     def _judge(self, difference: Difference, report: Report) -> str:
         """Count a difference; returns its name if it is known."""
@@ -381,18 +390,13 @@ class Bench:
             mark = len(texts) - 1 if access.data is None else None
             places.append((mark, len(texts)))
             texts += [f"read{'l' if size == 4 else 'q'} 0x{at + offset:x}" for offset, size in architecture.watched]
-            texts += [f"readq 0x{self._base + place:x}" for place in architecture.watched_memory]
             texts += [_text(at, one) for one in architecture.after]
         texts += [_text(at, one) for one in architecture.stop]
         answers = self.machine.link.batch(texts)
-        count = len(architecture.watched) + len(architecture.watched_memory)
-        return [
-            Seen(
-                0 if mark is None else Probe.mark(answers[mark]),
-                architecture.normal(tuple(int(answer, 16) for answer in answers[first : first + count])),
-            )
-            for mark, first in places
-        ]
+        count = len(architecture.watched)
+        marks = [0 if mark is None else Probe.mark(answers[mark]) for mark, _ in places]
+        seen = [tuple(int(answer, 16) for answer in answers[first : first + count]) for _, first in places]
+        return [Seen(*one) for one in zip(marks, architecture.records(seen, self.machine.read), strict=True)]
 
     def _ours(
         self, memory: Memory, configuration: Configuration, accesses: list[Access]
@@ -402,35 +406,32 @@ class Bench:
         model = architecture.model(memory)
         for one in configuration.before:
             model.write_register(one.offset, one.value, one.size)
-        found: list[Seen] = []
+        marks: list[int] = []
+        seen: list[tuple[int, ...]] = []
         reached: list[int | None] = []
         for access in accesses:
             for one in access.before:
                 model.write_register(one.offset, one.value, one.size)
             physical = architecture.access(model, access.address, write=access.data is not None)
             reached.append(physical)
-            mark = 0 if physical is None else _move(memory, physical, access.data)
-            registers = [model.read_register(*one) for one in architecture.watched]
-            registers += [memory.read_u64(self._base + place) for place in architecture.watched_memory]
-            found.append(Seen(mark, architecture.normal(tuple(registers))))
+            marks.append(0 if physical is None else _move(memory, physical, access.data))
+            seen.append(tuple(model.read_register(*one) for one in architecture.watched))
             for one in architecture.after:
                 model.write_register(one.offset, one.value, one.size)
-        return found, reached
+        return [Seen(*one) for one in zip(marks, architecture.records(seen, memory.read), strict=True)], reached
 
-    def _changed(self, memory: Memory, configuration: Configuration) -> Iterator[int]:
+    def _changed(self, memory: Memory) -> Iterator[int]:
         """Yield the doublewords that differ at the end."""
-        for start, length in ((self._base + TABLES, MOST_TABLES * PAGE), (self._base + ARENA, ARENA_SIZE)):
-            ours, theirs = memory.read(start, length), self.machine.read(start, length)
+        for first, length in ((self._base + TABLES, MOST_TABLES * PAGE), (self._base + ARENA, ARENA_SIZE)):
+            ours, theirs = memory.read(first, length), self.machine.read(first, length)
             if ours == theirs:
                 continue
             for page in range(0, length, PAGE):
                 if ours[page : page + PAGE] == theirs[page : page + PAGE]:
                     continue
                 for at in range(page, page + PAGE, 8):
-                    if ours[at : at + 8] != theirs[at : at + 8] and not any(
-                        first <= start + at < first + size for first, size in configuration.ignored
-                    ):
-                        yield start + at
+                    if ours[at : at + 8] != theirs[at : at + 8]:
+                        yield first + at
 
 
 def _move(memory: Memory, physical: int, data: int | None) -> int:
