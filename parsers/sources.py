@@ -22,6 +22,7 @@ from .errors import ParseError
 if TYPE_CHECKING:
     from .acpi import Table
     from .devicetree import DeviceTree
+    from .kernel_iommu import KernelView
     from .kernel_log import BootLog
     from .memory_map import MemoryRange
     from .pci import PciTopology
@@ -66,6 +67,7 @@ class Inputs:
         pci: PCI topologies.
         memory: the memory map; ranges of several sources stand after each other and may say the same.
         kernel_logs: what kernel logs say that was found and set up at boot.
+        kernel_views: what running kernels make of their IOMMUs, as `/sys` trees show it.
         configurations: configurations of smmuman that the user named.
         modules: board modules that the user named.
         passed_over: files that are nothing of these, each with the reason.
@@ -78,6 +80,7 @@ class Inputs:
     pci: list[PciTopology] = field(default_factory=list)
     memory: list[MemoryRange] = field(default_factory=list)
     kernel_logs: list[BootLog] = field(default_factory=list)
+    kernel_views: list[KernelView] = field(default_factory=list)
     configurations: list[Configuration] = field(default_factory=list)
     modules: list[Configuration] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
@@ -243,7 +246,7 @@ def _read_sys(root: str, inputs: Inputs) -> None:
             if not os.path.isdir(entry):  # `data` and `dynamic` hold no tables that speak of IOMMUs
                 _read_inner(entry, inputs)
     if os.path.exists(tree := os.path.join(root, DEVICE_TREE)):
-        _read_inner(tree, inputs)
+        _read_tree_of(root, tree, inputs)
     if os.path.isdir(os.path.join(root, _PCI)):
         from pathlib import Path
 
@@ -254,6 +257,26 @@ def _read_sys(root: str, inputs: Inputs) -> None:
         from .memory_map import read_memmap
 
         _add_memory(read_memmap(memmap, read_file), inputs)
+    from .kernel_iommu import has_kernel_view, read_kernel_view
+
+    if has_kernel_view(root):
+        inputs.kernel_views.append(read_kernel_view(root, root))
+
+
+def _read_tree_of(root: str, tree: str, inputs: Inputs) -> None:
+    """Read the device tree of a `/sys` tree; where the blob is for root alone, from the folders beside it."""
+    if os.access(tree, os.R_OK):
+        _read_inner(tree, inputs)
+        return
+    from .devicetree.folders import flatten
+
+    folder = os.path.join(root, "firmware/devicetree/base")
+    data, findings = flatten(folder)
+    inputs.findings.extend(findings)
+    if data:
+        _read_content(data, folder, inputs)
+    else:
+        _read_inner(tree, inputs)
 
 
 def _read_content(data: bytes, name: str, inputs: Inputs) -> None:
