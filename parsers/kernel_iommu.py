@@ -6,6 +6,7 @@ those of the drivers beside them. All may be read by every user.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,13 +104,10 @@ def has_kernel_view(root: str) -> bool:
 def read_kernel_view(root: str, source: str = "/sys") -> KernelView:
     """Read what the tree at `root` shows; what cannot be read is named in the findings, and left out."""
     reader = _Reader(root, source)
-    groups = tuple(reader.group(int(name)) for name in sorted(reader.names(GROUPS), key=_number) if name.isdecimal())
+    numbers = sorted(int(name) for name in reader.names(GROUPS) if re.fullmatch("[0-9]{1,9}", name))
+    groups = tuple(reader.group(number) for number in numbers)
     units = tuple(reader.unit(name) for name in reader.names(UNITS))
     return KernelView(source, groups, units, tuple(reader.findings))
-
-
-def _number(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdecimal() and name.isascii() and len(name) < len(str(1 << 64)) else (-1, name)
 
 
 class _Reader:

@@ -53,6 +53,7 @@ _TABLES = "firmware/acpi/tables"
 DEVICE_TREE = "firmware/fdt"
 """Where Linux keeps the flattened device tree, below `/sys`."""
 
+_TREE_FOLDERS = "firmware/devicetree/base"
 _PCI = "bus/pci/devices"
 _MEMMAP = "firmware/memmap"
 
@@ -245,8 +246,7 @@ def _read_sys(root: str, inputs: Inputs) -> None:
         for entry in _entries(tables, inputs):
             if not os.path.isdir(entry):  # `data` and `dynamic` hold no tables that speak of IOMMUs
                 _read_inner(entry, inputs)
-    if os.path.exists(tree := os.path.join(root, DEVICE_TREE)):
-        _read_tree_of(root, tree, inputs)
+    _read_tree_of(root, inputs)
     if os.path.isdir(os.path.join(root, _PCI)):
         from pathlib import Path
 
@@ -263,19 +263,16 @@ def _read_sys(root: str, inputs: Inputs) -> None:
         inputs.kernel_views.append(read_kernel_view(root, root))
 
 
-def _read_tree_of(root: str, tree: str, inputs: Inputs) -> None:
+def _read_tree_of(root: str, inputs: Inputs) -> None:
     """Read the device tree of a `/sys` tree; where the blob is for root alone, from the folders beside it."""
-    if os.access(tree, os.R_OK):
-        _read_inner(tree, inputs)
-        return
-    from .devicetree.folders import flatten
+    tree, folder = os.path.join(root, DEVICE_TREE), os.path.join(root, _TREE_FOLDERS)
+    if os.path.isdir(folder) and not os.access(tree, os.R_OK):
+        from .devicetree.folders import flatten
 
-    folder = os.path.join(root, "firmware/devicetree/base")
-    data, findings = flatten(folder)
-    inputs.findings.extend(findings)
-    if data:
+        data, findings = flatten(folder)
+        inputs.findings.extend(findings)
         _read_content(data, folder, inputs)
-    else:
+    elif os.path.exists(tree):
         _read_inner(tree, inputs)
 
 

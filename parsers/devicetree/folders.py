@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 
 from ...base import Finding, Origin
 from ..sources import MAX_FILE, read_file
@@ -21,9 +20,7 @@ _HEADER = struct.Struct(">10I")
 
 
 def flatten(folder: str) -> tuple[bytes, tuple[Finding, ...]]:
-    """Return the blob that the folders stand for, and what could not be read; nothing when they are not there."""
-    if not Path(folder).is_dir():
-        return b"", ()
+    """Return the blob that the folders stand for, and what could not be read."""
     made = _Blob(folder)
     made.node(folder, "", 0)
     structure = b"".join((*made.parts, struct.pack(">I", _FINISH)))

@@ -73,7 +73,7 @@ def boot_live(board: str, work: Path, cmdline: str = "") -> Path:
         cmdline: more words for the kernel.
     """
     tool = capture_tool()
-    tool.GUEST_INIT = tool.GUEST_INIT.replace('echo "capture: packing"', RUN + 'echo "capture: packing"')
+    vars(tool)["GUEST_INIT"] = tool.GUEST_INIT.replace('echo "capture: packing"', RUN + 'echo "capture: packing"')
     recipe = tool.read_recipe(board)
     arch = tool.DEBIAN_ARCH[recipe.arch]
     kernel = tool.kernel_package(recipe, work)
@@ -82,7 +82,7 @@ def boot_live(board: str, work: Path, cmdline: str = "") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     initramfs = folder / "initramfs"
     object.__setattr__(recipe, "faults", ())  # the recipe is this call's own
-    tool.make_initramfs(recipe, next(busybox.root.glob("**/busybox")), kernel, initramfs)
+    tool.make_initramfs(recipe, next(busybox.root.glob("**/bin/busybox")), kernel, initramfs)
     roots = [tool.fetch(name, arch, SUITE, work).root for name in PACKAGES]
     with initramfs.open("ab") as file:
         file.write(_archive(tool, roots))
@@ -125,7 +125,7 @@ def _members(roots: list[Path]) -> Iterator[tuple[str, Path]]:
                 yield name, path
     for library in LIBRARIES:
         for one in files(library) or ():
-            if one.suffix == ".py":
+            if one.suffix == ".py" and ".." not in one.parts:
                 yield f"site/{one}", Path(str(one.locate()))
     for folder in ("base", "cli", "faults", "iommu", "logging_backend", "manager", "parsers", "topology"):
         for path in sorted((ROOT / folder).rglob("*.py")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from os import mkfifo
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,33 @@ def sys(config: bytes, *more: str) -> Tell:
     def tell(folder: Path) -> set[str]:
         for address in ("0000:00:01.0", *more):
             tree(folder, config, address)
+        return told(folder)
+
+    return tell
+
+
+def kernel(regions: str) -> Tell:
+    """Return what is told of a /sys tree with one group that has these reserved regions."""
+
+    def tell(folder: Path) -> set[str]:
+        tree(folder, space(), "0000:00:01.0")
+        (folder / "kernel/iommu_groups/0").mkdir(parents=True)
+        (folder / "kernel/iommu_groups/0/reserved_regions").write_text(regions)
+        return told(folder)
+
+    return tell
+
+
+def folders(*, whole: bool) -> Tell:
+    """Return what is told of a /sys tree with a device tree in folders, of which a property may be no file."""
+
+    def tell(folder: Path) -> set[str]:
+        tree(folder, space(), "0000:00:01.0")
+        base = folder / "firmware/devicetree/base"
+        base.mkdir(parents=True)
+        (base / "compatible").write_bytes(b"board\0")
+        if not whole:
+            mkfifo(base / "model")
         return told(folder)
 
     return tell
@@ -288,6 +316,8 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         limited(sysfs, "MAX_FUNCTIONS", sys(space(), "0000:00:02.0"), 1),
         limited(sysfs, "MAX_FUNCTIONS", sys(space(), "0000:00:02.0"), 2),
     ),
+    "KERNEL-SYSFS": (kernel("0x0 0xfff"), kernel("0x0 0xfff msi")),
+    "DT-FOLDER": (folders(whole=False), folders(whole=True)),
     "PCI-SYSFS": (sys(space(63)), sys(space(64))),
     "PCI-CAPABILITIES": (sys(space(64, x06=b"\x10", x34=b"\x40")), sys(space(256, x06=b"\x10", x34=b"\x40"))),
     "DMAR-STRUCTURE-LENGTH": (table(dmar(struct.pack("<HH", 0, 15), bytes(11))), table(dmar(drhd(0x1000)))),
