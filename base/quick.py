@@ -17,13 +17,17 @@ def quick(cls: type[_T]) -> type[_T]:
     factories; `cls` may have no `__post_init__`.
     """
     frozen = cast("Any", cls)
-    names = {"__slots__": frozen.__dict__["__slots__"], "__setattr__": object.__setattr__}
+    names = {"__slots__": frozen.__dict__["__slots__"]}
+    # Both, or storing would go through a call of Python where a base is frozen as well: they are one slot of a type.
+    names |= {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     scope: dict[str, Any] = {"new": object.__new__, "twin": type(cls.__name__, cls.__bases__, names), "cls": cls}
-    arguments, stores = [], []
+    arguments: dict[bool, list[str]] = {False: [], True: ["*"]}
+    stores = []
     for one in fields(frozen):
         scope[f"default_{one.name}"] = one.default
-        arguments.append(one.name if one.default is MISSING else f"{one.name}=default_{one.name}")
+        arguments[one.kw_only is True].append(one.name if one.default is MISSING else f"{one.name}=default_{one.name}")
         stores.append(f"self.{one.name} = {one.name}")
-    lines = [f"def make({', '.join(arguments)}):", "self = new(twin)", *stores, "self.__class__ = cls", "return self"]
+    declared = ", ".join((*arguments[False], *(arguments[True] if len(arguments[True]) > 1 else ())))
+    lines = [f"def make({declared}):", "self = new(twin)", *stores, "self.__class__ = cls", "return self"]
     exec("\n    ".join(lines), scope)  # noqa: S102 - names of fields only
     return cast("type[_T]", scope["make"])

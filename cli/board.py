@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from . import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..iommu import Memory
     from ..manager import Machine, Manager
     from ..topology import Topology
+
+
+MACHINES = ("q35", "virt")
+"""Machines of QEMU that boards may be."""
 
 
 def add_board(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,8 @@ def add_board(parser: argparse.ArgumentParser) -> None:
     add("--board", nargs="+", required=True, metavar="SOURCE", help="the board's tables, tree or folder, as for dump")
     output.add_configurations(parser)
     add("--scenario", default="", metavar="FILE", help="play a scenario of VMs first; its steps go to stderr")
+    add("--platform", choices=("simulated", "qemu"), default="simulated", help="what is programmed; default: models")
+    add("--machine", choices=MACHINES, default="", help="of QEMU; default: the one that has the board's unit")
     add("--degraded", action="store_true", help="start though not everything is known: UNSAFE, protects less")
 
 
@@ -35,7 +38,7 @@ def load_board(arguments: argparse.Namespace) -> Topology:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A simulated board and the manager that has taken it over.
+    """A board, simulated or emulated, and the manager that has taken it over. Close it.
 
     Attributes:
         machine: the board.
@@ -47,26 +50,49 @@ class Started:
     manager: Manager
     as_expected: bool = True
 
+    def close(self) -> None:
+        """End the board."""
+        self.machine.close()
 
-def start_manager(
-    topology: Topology,
-    *,
-    degraded: bool,
-    make_memory: Callable[[list[tuple[int, int]]], Memory] | None = None,
-    caching: bool = True,
-    scenario: str = "",
-) -> Started:
-    """Simulate the board and start the manager on it; see `manager.simulate`. Then play a scenario, if one is named.
 
-    Raises ManagerError when it is not safe to start, or the scenario cannot be played.
+def start_manager(topology: Topology, arguments: argparse.Namespace, *, traced: bool = False) -> Started:
+    """Make the board that the arguments ask for and start the manager on it. Then play a scenario, if one is named.
+
+    Args:
+        topology: of the board.
+        arguments: those of `add_board`.
+        traced: the board notes what its units read, and they remember nothing.
+
+    Raises:
+        ManagerError: it is not safe to start, the scenario cannot be played, or the board is not the machine.
+        IommuError: QEMU is asked for, and is missing, too old, or does not start.
     """
-    from ..iommu import Memory
-    from ..manager import Manager, simulate
+    from ..manager import Manager
 
-    machine = simulate(topology, make_memory or Memory, caching=caching)
-    if scenario:
-        return _played(topology, machine, scenario, degraded=degraded)
-    return Started(machine, Manager(topology, machine.ports, machine.private, degraded=degraded))
+    machine = _machine(topology, arguments, traced=traced)
+    try:
+        if arguments.scenario:
+            return _played(topology, machine, arguments.scenario, degraded=arguments.degraded)
+        return Started(machine, Manager(topology, machine.ports, machine.private, degraded=arguments.degraded))
+    except BaseException:
+        machine.close()
+        raise
+
+
+def _machine(topology: Topology, arguments: argparse.Namespace, *, traced: bool) -> Machine:
+    if arguments.platform == "qemu":
+        from ..manager.emulated import emulate
+
+        return emulate(topology, arguments.machine, traced=traced)
+    from ..manager import ManagerError, simulate
+
+    if arguments.machine:
+        raise ManagerError("EINVAL", "PLATFORM-MACHINE", "--machine is one of QEMU: it goes with --platform qemu")
+    if traced:
+        from ..manager.dma import TracedMemory
+
+        return simulate(topology, TracedMemory, caching=False)
+    return simulate(topology)
 
 
 def _played(topology: Topology, machine: Machine, path: str, *, degraded: bool) -> Started:

@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Save the machine."""
     from ..base import Finding, Origin
     from ..parsers import ParseError
-    from ..parsers.sources import is_sys_tree, read_sources
+    from ..parsers.folders import is_sys_tree
+    from ..parsers.sources import read_sources
 
     if not is_sys_tree(str(arguments.sys)):
         text = "this is no /sys tree: it has no firmware tables, device tree or PCI functions"
@@ -55,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _files(inputs: Inputs, root: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each file of the board."""
-    from ..parsers.sources import DEVICE_TREE, read_file
+    from ..parsers.files import read_file
+    from ..parsers.folders import DEVICE_TREE
 
     for table in inputs.tables:
         from ..parsers.acpi import build_table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare the two sources."""
+    # Objects live until the command ends: of two boards of 4,600 functions, a third of the time went into looking for
+    # garbage among them, and none was ever found.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _compare(arguments)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _compare(arguments: argparse.Namespace) -> int:
     from ..topology.diff.changes import diff
     from ..topology.diff.hunks import hunks
     from ..topology.diff.meaning import explain

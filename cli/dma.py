@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 from . import output
-from .board import add_board, load_board, start_manager
+from .board import Started, add_board, load_board, start_manager
+
+if TYPE_CHECKING:
+    from ..manager import Endpoint
 
 MOST_BYTES = 1 << 20
 
@@ -13,7 +18,8 @@ MOST_BYTES = 1 << 20
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = """\
-The access is made under each ID that the device sends. ADDR and LEN may be hexadecimal (0x...); without LEN it is one
+The access is made under each ID that the device sends; with --platform qemu, by a device of QEMU that stands where it
+does, under the IDs that QEMU sends, four bytes a page. ADDR and LEN may be hexadecimal (0x...); without LEN it is one
 byte. What is shown is what the unit reads from memory on the way, in the order in which it does.
 
 Exit status: 0 allowed, 1 refused, in part or as a whole, 2 wrong usage, 3 a source cannot be read, or no unit is known
@@ -41,45 +47,61 @@ def _range(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the access."""
-    from ..manager.dma import TracedMemory, access
-    from ..manager.draw import draw_piece, piece_object
     from ..topology.query import ask
 
     topology = load_board(arguments)
     device = ask(topology, arguments.device).device
-    started = start_manager(
-        topology,
-        degraded=arguments.degraded,
-        make_memory=TracedMemory,
-        caching=False,
-        scenario=arguments.scenario,
-    )
-    member = started.manager.member(device.name)
+    with closing(start_manager(topology, arguments, traced=True)) as started:
+        return _run(arguments, started, device.name)
+
+
+def _run(arguments: argparse.Namespace, started: Started, name: str) -> int:
+    from ..manager.dma import access
+    from ..manager.draw import draw_piece, piece_object
+
     write = arguments.write is not None
     address, length = arguments.write if write else arguments.read
+    hardware = started.machine.hardware
     lines: list[str] = []
     objects = []
     refused = False
-    for place in member.endpoints:
-        lines.append(f"{device.name} as ID 0x{place.identifier:x} of {place.unit}: {'write' if write else 'read'}")
+    for place in _places(started, name):
+        lines.append(f"{name} as ID 0x{place.identifier:x} of {place.unit}: {'write' if write else 'read'}")
         pieces = list(access(started.machine, started.manager, place, address, length, write=write))
         lines += [f"  {line}" for piece in pieces for line in draw_piece(piece)]
         refused = refused or any(piece.physical is None for piece in pieces)
         objects.append(
             {"iommu": place.unit, "id": place.identifier, "pieces": [piece_object(piece) for piece in pieces]}
         )
+    if hardware:
+        lines.append(f"decided by {hardware}")
     if arguments.format == "json":
         import json
 
         document = {
             "format": "iommuman-dma",
             "version": 1,
-            "device": device.name,
+            "device": name,
             "access": "write" if write else "read",
             "allowed": not refused,
+            **({"hardware": hardware} if hardware else {}),
             "endpoints": objects,
         }
         output.write(json.dumps(document, indent=1) + "\n")
     else:
         output.write("\n".join(lines) + "\n")
     return output.FINDINGS if refused else output.OK
+
+
+def _places(started: Started, name: str) -> list[Endpoint]:
+    """Return the IDs of a device under which the board can make accesses; raises ManagerError when there is none."""
+    places = started.manager.member(name).endpoints
+    sent = started.machine.sent
+    found = [place for place in places if sent is None or place.identifier in sent]
+    if not found:
+        from ..manager import ManagerError
+
+        listed = ", ".join(f"0x{one:x}" for one in sorted(sent or ()))
+        message = "no device of the machine sends an ID of this one"
+        raise ManagerError("ENOENT", "PLATFORM-DEVICE", message, name, found=f"they send {listed or 'none'}")
+    return found

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not (arguments.sources or arguments.config or arguments.board_module):
         arguments.fail("name at least one SOURCE, --config or --board-module")
     topology = load_topology(
-        arguments.sources, arguments.config, keep=arguments.keep, board_module=arguments.board_module
+        arguments.sources, arguments.config, keep=arguments.keep, board_module=arguments.board_module, named=True
     )
     if arguments.format == "json":
         from ..topology.draw.json import draw_json

@@ -6,7 +6,8 @@ import argparse
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Literal
@@ -77,7 +78,7 @@ class FaultSource:
 
     def read(
         self, paths: Iterable[str], *, year: int | None = None, wait: Callable[[], bool] | None = None
-    ) -> Iterator[Fault]:
+    ) -> Generator[Fault, None, None]:
         """Yield the faults of files, one after the other: kernel logs, JSON Lines of ours, logs of slog2.
 
         Raises:
@@ -92,18 +93,18 @@ class FaultSource:
             else:
                 yield from self._log(path, None, year, wait)
 
-    def read_text(self, text: str, name: str) -> Iterator[Fault]:
+    def read_text(self, text: str, name: str) -> Generator[Fault, None, None]:
         """Yield the faults of lines of a kernel's log that were typed or pasted."""
         return self._log(BytesIO(text.encode("utf-8", "replace")), name, None, None)
 
     def _log(
         self, log: str | BinaryIO, name: str | None, year: int | None, wait: Callable[[], bool] | None
-    ) -> Iterator[Fault]:
+    ) -> Generator[Fault, None, None]:
         from ..faults.from_log import from_log
         from ..parsers.kernel_log import read_kernel_log
 
-        found = read_kernel_log(log, name=name, year=year, wait=wait)
-        yield from from_log(found)
+        with closing(read_kernel_log(log, name=name, year=year, wait=wait)) as found:
+            yield from from_log(found)
         self._count(found)
 
     def _count(self, log: KernelLog) -> None:
@@ -124,13 +125,24 @@ class FaultSource:
     def _slog2(self, path: str) -> Iterator[Fault]:
         from pathlib import Path
 
+        from ..faults.report.losses import Losses
         from ..faults.report.out import from_slog2
         from ..logging_backend import read_saved
 
-        for chunk in read_saved(Path(path), report=self.findings.append):
+        losses = Losses()
+        for chunk in read_saved(Path(path), report=self.findings.append, whole=True):
             for packet in chunk:
+                stream = packet.stream
+                buffer = f"{stream.file_name} {stream.buffer_name}"
+                if packet.lost:
+                    origin = Origin(path, f"buffer {stream.buffer_name!r} of {stream.file_name}")
+                    yield from losses.lost_in(
+                        buffer, stream.buffer_name, packet.lost, packet.timestamp, origin, monotonic=stream.monotonic
+                    )
+                    continue
                 fault = from_slog2(packet.fields, Origin(path), self.findings.append)
                 if fault is not None:
+                    yield from losses.fault_in(buffer)
                     yield fault
 
     def tell(self) -> None:

@@ -17,12 +17,12 @@ def fault_of(incident: Incident, kind: str) -> Fault:
 
     Args:
         incident: from `Manager.poll` or a sink.
-        kind: of its unit, as the topology has it: `vtd` or `smmuv3`.
+        kind: of its unit, as the topology has it: `vtd`, `smmuv3`, `riscv-iommu` or `amdvi`.
     """
-    from ..faults.raw import smmuv3, vtd
+    from ..faults.raw import amdvi, riscv, smmuv3, vtd
 
     refusal = incident.refusal
-    decode = vtd.decode if kind == "vtd" else smmuv3.decode
+    decode = {"vtd": vtd.decode, "smmuv3": smmuv3.decode, "riscv-iommu": riscv.decode, "amdvi": amdvi.decode}[kind]
     found = decode(refusal.raw, Origin(""), refusal.unit)
     told = (("object", incident.object),) if incident.object is not None else ()
     several = (("devices", " ".join(incident.devices)),) if len(incident.devices) > 1 else ()

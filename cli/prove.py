@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 
 from ..base import printable
 from . import output
@@ -12,8 +13,9 @@ from .board import add_board, load_board, start_manager
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = """\
-The board's units are simulated bit for bit and programmed by the drivers that program hardware; then their tables and
-registers are read back, independently of the drivers, and every device is held to what it was granted.
+The board's units are simulated bit for bit, or emulated by QEMU (--platform qemu), and programmed by the drivers that
+program hardware; then their tables and registers are read back, independently of the drivers, and every device is held
+to what it was granted.
 
 Exit status: 0 every device reaches exactly what it was granted, 1 some device does not (one that no IOMMU restricts
 reaches all of memory) or a step of the scenario is not as it expects, 2 wrong usage, 3 a source cannot be read, 4 it is
@@ -29,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..manager.prove import prove
 
     topology = load_board(arguments)
-    started = start_manager(topology, degraded=arguments.degraded, scenario=arguments.scenario)
-    proofs = list(prove(started.machine, started.manager))
+    with closing(start_manager(topology, arguments)) as started:
+        proofs = list(prove(started.machine, started.manager))
     unrestricted = started.manager.survey.unrestricted
     if arguments.format == "json":
         import json

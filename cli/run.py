@@ -1,15 +1,18 @@
-"""`iommuman run`: the manager as a service, on a simulated board."""
+"""`iommuman run`: the manager as a service, on a simulated board or on one that QEMU emulates."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
 from ..base import printable
 from . import output
-from .board import add_board, load_board, start_manager
+from .board import Started, add_board, load_board, start_manager
+from .fault_journal import JOURNALD, FaultJournal, is_journal
 from .incident import fault_of
 
 if TYPE_CHECKING:
@@ -18,15 +21,16 @@ if TYPE_CHECKING:
 
     from ..faults import Fault
     from ..logging_backend import SetWriter
-    from ..manager import Manager
+    from ..manager import Incident, Manager, ManagerError
+    from ..manager.access_list import AccessList
     from ..manager.holdings import Level
     from ..manager.service import Service
     from ..topology import Topology
 
 EPILOG = """\
 Devices are denied everything until clients have them granted memory ('iommuman client', or the client API). The board
-is simulated: clients with the ability 'dma' may let its devices access memory. Lines go to the log, buffer set
-'smmuman' ('slog2info' shows it), and during start to stderr as well.
+is simulated, or emulated by QEMU (--platform qemu): clients with the ability 'dma' may let its devices access memory.
+Lines go to the log, buffer set 'smmuman' ('slog2info' shows it), and during start to stderr as well.
 
 Exit status: 0 stopped by SIGTERM or SIGINT, everything is denied; 2 wrong usage; 3 a source cannot be read; 4 it is not
 safe to start, or was not to go on.
@@ -45,8 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--access", metavar="FILE", help="TOML list of who may do what; default: root and this user")
     parser.add_argument("--state", metavar="FILE", help="remember grants there, for clients of a restarted service")
     parser.add_argument(
-        "--faults-to", type=_faults_to, default="slog2", metavar="WHERE", help="slog2 (default), or jsonl:PATH"
-    )
+        "--faults-to", type=_faults_to, default="slog2", metavar="WHERE[,WHERE...]",
+        help="where refused accesses go: slog2 (default), jsonl:PATH, journald or journald:SOCKET; each once",
+    )  # fmt: skip
 
 
 def _mode(text: str) -> int:
@@ -59,14 +64,18 @@ def _mode(text: str) -> int:
     return mode
 
 
-def _faults_to(text: str) -> str:
-    """Return the path of a file of JSON Lines; empty for the log."""
-    if text == "slog2":
-        return ""
-    kind, _, path = text.partition(":")
-    if kind != "jsonl" or not path:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither slog2 nor jsonl:PATH")
-    return path
+def _faults_to(text: str) -> tuple[str, ...]:
+    """Return the places of a list, in its order; a comma before anything but a place belongs to a path."""
+    places = tuple(re.split(",(?=slog2(?:,|$)|jsonl:|journald(?:[:,]|$)|,|$)", text))
+    for place in places:
+        kind, _, path = place.partition(":")
+        if not (place == "slog2" or (kind == "jsonl" and path) or is_journal(place)):
+            raise argparse.ArgumentTypeError(f"{place!r} is neither slog2, jsonl:PATH, journald nor journald:SOCKET")
+    kinds = [place.partition(":")[0] for place in places]
+    twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
+    if twice is not None:
+        raise argparse.ArgumentTypeError(f"{twice} is there twice in {text!r}; name each once")
+    return places
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -85,19 +94,34 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, topology: Topology, log: _Log) -> int:
+    from ..manager.access_list import load_access
+
+    access = load_access(arguments.access) if arguments.access is not None else None
+    with contextlib.closing(start_manager(topology, arguments)) as started:
+        return _serving(arguments, topology, log, started, access)
+
+
+def _serving(
+    arguments: argparse.Namespace, topology: Topology, log: _Log, started: Started, access: AccessList | None
+) -> int:
     import asyncio
 
-    from ..manager.access_list import load_access
     from ..manager.listener import Listener
     from ..manager.service import Service
     from ..manager.state import StateFile
 
-    access = load_access(arguments.access) if arguments.access is not None else None
-    started = start_manager(topology, degraded=arguments.degraded, scenario=arguments.scenario)
     manager = started.manager
-    sink = log.to_file(arguments.faults_to) if arguments.faults_to else log.to_set
+    sinks = [log.sink(place) for place in arguments.faults_to]
     kinds = {unit.name: unit.kind for unit in topology.iommus.values()}
-    manager.sinks.append(lambda incident: sink(fault_of(incident, kinds[incident.refusal.unit])))
+
+    def tell(incident: Incident) -> None:
+        fault = fault_of(incident, kinds[incident.refusal.unit])
+        for sink in sinks:
+            sink(fault)
+
+    manager.sinks.append(tell)
+    if started.machine.hardware:
+        log("info", f"the units are those of {started.machine.hardware}")
     announce(manager, log)
     with Listener(arguments.socket, arguments.mode) as listener:
         state = StateFile(arguments.state, manager) if arguments.state is not None else None
@@ -149,6 +173,7 @@ class _Log:
 
         self.starting = True
         self._file: TextIO | None = None
+        self._journal: FaultJournal | None = None
         self._set: SetWriter = register(SetConfig("smmuman", (BufferConfig("faults", 128), BufferConfig("slog", 32))))
 
     def __enter__(self) -> _Log:  # noqa: PYI034 - the class is private
@@ -156,8 +181,10 @@ class _Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the set, and the file of refused accesses."""
+        """Close the set, and what else refused accesses went to."""
         self._set.close()
+        if self._journal is not None:
+            self._journal.close()
         if self._file is not None:
             with contextlib.suppress(OSError):  # what could not be written has been said
                 self._file.close()
@@ -177,22 +204,26 @@ class _Log:
             sys.stderr.write(f"{'iommuman' if level == 'info' else level}: {printable(text)}\n")
             sys.stderr.flush()
 
-    def to_set(self, fault: Fault) -> None:
-        """Log a refused access."""
+    def sink(self, place: str) -> Callable[[Fault], None]:
+        """Return what writes refused accesses to a place of `--faults-to`. Raises ManagerError: it cannot."""
+        kind, _, path = place.partition(":")
+        if kind == "jsonl":
+            return self._to_file(path)
+        return self._to_journal(place) if kind == JOURNALD else self._to_set
+
+    def _to_set(self, fault: Fault) -> None:
         from ..faults.report.out import to_slog2
 
         self._set.log_fields(FAULTS, *to_slog2(fault), fault.time)
 
-    def to_file(self, path: str) -> Callable[[Fault], None]:
-        """Return what writes refused accesses as JSON Lines, in the names of OpenTelemetry. Raises ManagerError."""
+    def _to_file(self, path: str) -> Callable[[Fault], None]:
+        """Return what appends JSON Lines, in the names of OpenTelemetry."""
         from ..faults.report.out import json_line
-        from ..manager import ManagerError
 
         try:
             file = self._file = open(path, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - until the service ends
         except OSError as error:
-            message = f"refused accesses cannot be written: {error.strerror}"
-            raise ManagerError("EIO", "SERVICE-FAULTS", message, path) from None
+            raise _unwritable(error.strerror or str(error), path) from None
 
         def sink(fault: Fault) -> None:
             try:
@@ -202,3 +233,25 @@ class _Log:
                 self("error", f"{path} cannot be written: {error.strerror}")
 
         return sink
+
+    def _to_journal(self, place: str) -> Callable[[Fault], None]:
+        """Return what sends messages to the journal."""
+        from ..logging_backend import Slog2Error
+
+        try:
+            journal = self._journal = FaultJournal(place, wait=False)  # no journal holds up the service
+        except Slog2Error as error:
+            raise _unwritable(f"{error.finding.message}: {error.finding.found}", error.finding.origin.source) from None
+
+        def sink(fault: Fault) -> None:
+            number = journal.send(fault)
+            if number:
+                self("error", f"{journal.path} cannot be written to: {os.strerror(number)}")
+
+        return sink
+
+
+def _unwritable(why: str, path: str) -> ManagerError:
+    from ..manager import ManagerError
+
+    return ManagerError("EIO", "SERVICE-FAULTS", f"refused accesses cannot be written: {why}", path)

@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sid", type=_number, metavar="N", help="ask who sends this stream ID or source ID")
     parser.add_argument("--iommu", metavar="NAME", help="the IOMMU that --sid is meant for, if there are several")
     parser.add_argument("--address", type=_number, metavar="A", help="ask what this address falls in")
+    parser.add_argument("--cost", action="store_true", help="of a device: what memory its reserved regions cost")
     output.add_configurations(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.set_defaults(fail=parser.error)
@@ -54,16 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.fail("--sid and --address are two questions; ask one at a time")
     if arguments.iommu is not None and arguments.sid is None:
         arguments.fail("--iommu goes with --sid")
+    if arguments.cost and not asks_device:
+        arguments.fail("--cost goes with a DEVICE")
     if asks_device and len(words) == 1 and not (arguments.config or arguments.board_module):
         arguments.fail("name at least one SOURCE and, last, the DEVICE")
     topology = load_topology(
         words[:-1] if asks_device else words, arguments.config, keep=arguments.keep,
-        board_module=arguments.board_module,
+        board_module=arguments.board_module, named=True,
     )  # fmt: skip
     as_json = arguments.format == "json"
     if asks_device:
         try:
-            text = _device(topology, words[-1], as_json)
+            text = _device(topology, words[-1], as_json, arguments.cost)
         except TopologyError as error:
             arguments.fail(printable(str(error)))
     elif arguments.sid is not None:
@@ -74,12 +77,12 @@ def run(arguments: argparse.Namespace) -> int:
     return output.report(topology.findings)
 
 
-def _device(topology: Topology, name: str, as_json: bool) -> str:  # noqa: FBT001
+def _device(topology: Topology, name: str, as_json: bool, costs: bool) -> str:  # noqa: FBT001
     from ..topology.draw import who
     from ..topology.query import ask
 
     answer = ask(topology, name)
-    return who.answer_json(answer) if as_json else who.draw_answer(answer)
+    return who.answer_json(answer, costs=costs) if as_json else who.draw_answer(answer, costs=costs)
 
 
 def _unit(topology: Topology, arguments: argparse.Namespace) -> str:

@@ -51,6 +51,7 @@ class Fault:
         facts: further fields of the record, for people: (name, value).
         raw: the record's bytes, or none.
         text: the lines that it was read from, joined by newlines; empty for raw records.
+        place: what the address falls in, where somebody has laid the fault beside a board; no record holds it.
     """
 
     origin: Origin
@@ -78,3 +79,4 @@ class Fault:
     facts: tuple[tuple[str, str | int], ...] = ()
     raw: bytes = b""
     text: str = ""
+    place: str = ""

@@ -164,10 +164,17 @@ def _heads(image: Image, ring: Ring, data: bytes, *, quiet: bool) -> dict[int, t
     return found
 
 
-def decode_pages(image: Image, ring: Ring, pages: list[tuple[Head, bytes]]) -> Iterator[list[Packet]]:
-    """Yield the packets of captured pages, a list a page, and UNSYNC packets where some are missing."""
+def decode_pages(
+    image: Image, ring: Ring, pages: list[tuple[Head, bytes]], *, whole: bool = False
+) -> Iterator[list[Packet]]:
+    """Yield the packets of captured pages, a list a page, and UNSYNC packets where some are missing.
+
+    With `whole`, those missing before the first page count too, but for those that were cleared on purpose.
+    """
     decoder = image.decoder(ring)
     cleared = image.header.cleared[ring.which]
+    if whole and pages:
+        decoder.number = min(cleared, pages[0][0][1])
     for place, (head, page) in enumerate(pages, 1):
         packets = decoder.begin_page(head)
         more, at, ended = decoder.decode(page, PAGE_HEAD_SIZE, head[3])

@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -28,10 +29,9 @@ _MAX_KEY = 64
 
 
 def journal_message(packet: Packet) -> bytes:
-    """Return the packet as one message of the native protocol; its fields are named as the journal wants names.
+    """Return the packet as one message of the native protocol.
 
-    The time goes into SLOG2_TIMESTAMP in nanoseconds (a client cannot set the journal's own). A field whose name the
-    message has itself becomes `FIELD_<name>`; two whose names become one are both sent, as the journal allows.
+    The time goes into SLOG2_TIMESTAMP in nanoseconds (a client cannot set the journal's own).
     """
     stream = packet.stream
     own = {
@@ -45,8 +45,19 @@ def journal_message(packet: Packet) -> bytes:
     }
     if packet.severity < len(SYSLOG_SEVERITIES):
         own["PRIORITY"] = str(SYSLOG_SEVERITIES[packet.severity])
+    return message(own, packet.fields)
+
+
+def message(own: Mapping[str, str], fields: Mapping[str, Value]) -> bytes:
+    """Return one message of the native protocol.
+
+    Args:
+        own: what the message has under names that the journal knows, or that are fit for it.
+        fields: further fields; each is named as the journal wants names. One whose name is among `own` becomes
+            `FIELD_<name>`; two whose names become one are both sent, as the journal allows.
+    """
     entries = [_entry(key, value) for key, value in own.items()]
-    for key, value in packet.fields.items():
+    for key, value in fields.items():
         name = _key(key)
         entries.append(_entry(f"FIELD_{name}" if name in own else name, _text(value)))
     return b"".join(entries)
@@ -75,8 +86,8 @@ class JournalSender:
     Raises Slog2Error when the socket cannot be reached.
     """
 
-    def __init__(self, path: Path = DEFAULT_SOCKET) -> None:
-        """Connect to the socket at `path`."""
+    def __init__(self, path: Path = DEFAULT_SOCKET, *, wait: bool = True) -> None:
+        """Connect to the socket at `path`; without `wait`, sending to a journal that is busy is the error EAGAIN."""
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
@@ -85,10 +96,14 @@ class JournalSender:
             self._socket.close()
             advice = "is systemd-journald running?"
             raise refuse("SLOG2-JOURNAL", str(path), "cannot be reached", found=str(error), advice=advice) from error
+        self._socket.setblocking(wait)
 
     def send(self, packet: Packet) -> int:
         """Send one packet; returns 0 or the number of the error."""
-        data = journal_message(packet)
+        return self.send_message(journal_message(packet))
+
+    def send_message(self, data: bytes) -> int:
+        """Send what `message` returned; returns 0 or the number of the error."""
         try:
             self._socket.send(data)
         except OSError as error:

@@ -84,21 +84,31 @@ def _images(directory: Path | None, match: Match, report: Report) -> Iterator[Im
 
 
 def read_saved(
-    path: Path, match: Match = any_set, report: Report = ignore, *, verbose: bool = False
+    path: Path, match: Match = any_set, report: Report = ignore, *, verbose: bool = False, whole: bool = False
 ) -> Iterator[list[Packet]]:
-    """Yield all packets of a saved copy, or of one set's file, merged by time, in lists. Raises Slog2Error."""
+    """Yield all packets of a saved copy, or of one set's file, merged by time, in lists. Raises Slog2Error.
+
+    Args:
+        path: of the file.
+        match: chooses sets.
+        report: takes findings.
+        verbose: read buffers that ask to be skipped as well.
+        whole: what was overwritten before the oldest packet there is, is told by an UNSYNC packet too.
+    """
     handle = open_set(path)
     try:
         images = saved_images(handle, str(path), report)
-        lanes = [lane for image in images if match(image.header) for lane in _lanes(image, verbose=verbose)]
+        lanes = [
+            lane for image in images if match(image.header) for lane in _lanes(image, verbose=verbose, whole=whole)
+        ]
     finally:
         os.close(handle)
     return merge(lanes)
 
 
-def _lanes(image: Image, *, verbose: bool) -> list[Iterator[list[Packet]]]:
+def _lanes(image: Image, *, verbose: bool, whole: bool = False) -> list[Iterator[list[Packet]]]:
     rings = [ring for ring in image.header.rings if verbose or not image.hides(ring)]
-    return [decode_pages(image, ring, capture(image, ring)) for ring in rings]
+    return [decode_pages(image, ring, capture(image, ring), whole=whole) for ring in rings]
 
 
 def packets(chunks: Iterable[list[Packet]]) -> Iterator[Packet]:

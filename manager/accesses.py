@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..topology import routes
 from .errors import ManagerError
 from .machine import Machine
 from .manager import Manager
 from .ports import GRANULE
 
-if TYPE_CHECKING:
-    from .survey import Endpoint
-
 
 def access(manager: Manager, machine: Machine, name: str, address: int, *, write: bool) -> int | None:
     """Let a device access one byte, and return the physical address that it got to; None when it was refused.
 
-    The unit records what it refuses. A device of several IDs uses its first; one that no unit controls reaches all.
+    The unit records what it refuses. A device of several IDs uses the first that it can; one that no unit controls
+    reaches all.
 
     Raises ManagerError (`ENOENT`): no source names the device.
     """
     member = manager.survey.members.get(name)
     if member is not None:
-        return _through(machine, member.endpoints[0], address, write=write)
+        sent = machine.sent
+        able = [place for place in member.endpoints if sent is None or place.identifier in sent]
+        return machine.dma((able or member.endpoints)[0], address, write)
     device = manager.topology.devices.get(name)
     if device is None:
         raise ManagerError("ENOENT", "MANAGER-NO-DEVICE", "no source names this device", name)
     for place in manager.survey.at:
         # A bridge is no member, but what it sends arrives somewhere.
         if name in manager.survey.at[place]:
-            return _through(machine, place, address, write=write)
+            return machine.dma(place, address, write)
     return None if any(route.verdict == "unresolved" for route in routes(manager.topology, device)) else address
 
 
@@ -38,19 +36,3 @@ def pages(address: int, length: int) -> list[int]:
     """Return the address, and the starts of further granules that a range touches."""
     first = address // GRANULE * GRANULE + GRANULE
     return [address, *range(first, address + length, GRANULE)]
-
-
-def _through(machine: Machine, place: Endpoint, address: int, *, write: bool) -> int | None:
-    from ..iommu.vtd.model import RemappingUnit
-
-    model = machine.models[place.unit]
-    if isinstance(model, RemappingUnit):
-        from ..iommu.vtd.model import READ, WRITE
-
-        found = model.translate(place.identifier, address, WRITE if write else READ)
-        return found if isinstance(found, int) else None
-    from ..iommu.smmuv3.model import READ as STREAM_READ
-    from ..iommu.smmuv3.model import WRITE as STREAM_WRITE
-
-    physical = model.translate(place.identifier, address, STREAM_WRITE if write else STREAM_READ)
-    return None if physical < 0 else physical

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from ..iommu import Memory
 from .incidents import Incident
 from .machine import Machine
 from .manager import Manager
+from .models import send
 from .ports import GRANULE
-from .survey import Endpoint
 
 if TYPE_CHECKING:
-    from ..iommu.smmuv3.model import Model
     from ..iommu.vtd.model import RemappingUnit
+    from .survey import Endpoint
 
 MOST_PAGES = 1 << 20
 """Pages of one access: 4 GiB."""
@@ -57,9 +58,9 @@ class TracedMemory(Memory):
         trace: `(address, size, value)` of every read since it was made a list; None: not asked.
     """
 
-    def __init__(self, ranges: list[tuple[int, int]]) -> None:
-        """Make memory of these `(start, length)` ranges."""
-        super().__init__(ranges)
+    def __init__(self, ranges: list[tuple[int, int]], path: Path | None = None) -> None:
+        """Make memory of these `(start, length)` ranges, in a file if one is named; see `Memory`."""
+        super().__init__(ranges, path)
         self.trace: list[tuple[int, int, int]] | None = None
 
     def read(self, address: int, size: int) -> bytes:
@@ -82,7 +83,8 @@ def access(
 ) -> Iterator[Piece]:
     """Make one access page by page, as the device that sends this ID, and yield what becomes of each part.
 
-    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew.
+    The machine is one of `simulate(topology, TracedMemory, caching=False)`: units then read everything anew; or one of
+    `emulate(topology, traced=True)`.
     Incidents go to clients and sinks as any do.
     """
     memory = machine.memory
@@ -90,37 +92,30 @@ def access(
     end = address + length
     while address < end:
         size = min(end - address, GRANULE - address % GRANULE)
-        model = machine.models[endpoint.unit]
-        memory.trace = []
-        physical = _send(model, memory, endpoint.identifier, address, write=write)
-        steps = tuple(_steps(model, memory.trace))
+        trace: list[tuple[int, int, int]] = []
+        memory.trace = trace
+        physical = _send(machine, memory, endpoint, address, write=write)
         memory.trace = None
+        steps = tuple(_NAMES[machine.kinds[endpoint.unit]](trace))
         incident = next((one for one in manager.poll() if one.refusal.identifier == endpoint.identifier), None)
         yield Piece(address, size, physical, steps, incident)
         address += size
 
 
-def _send(
-    model: Model | RemappingUnit, memory: TracedMemory, identifier: int, address: int, *, write: bool
-) -> int | None:
-    from ..iommu.vtd.model import READ, WRITE, Blocked, RemappingUnit
+def _send(machine: Machine, memory: TracedMemory, place: Endpoint, address: int, *, write: bool) -> int | None:
+    """Make the access, with what the unit reads noted once, and then recorded by the unit."""
+    model, kind = machine.models[place.unit], machine.kinds[place.unit]
+    if kind == "vtd":
+        from ..iommu.vtd.model import READ, WRITE
 
-    if isinstance(model, RemappingUnit):
-        walked = model.walk(identifier, address, WRITE if write else READ)  # with nothing remembered: this is shown
-        trace, memory.trace = memory.trace, None
-        model.translate(identifier, address, WRITE if write else READ)  # this is recorded
-        memory.trace = trace
-        return None if isinstance(walked, Blocked) else walked
-    from ..iommu.smmuv3.model import Transaction
-
-    return model.access(Transaction(identifier, address, write=write)).address
-
-
-def _steps(model: Model | RemappingUnit, trace: list[tuple[int, int, int]]) -> Iterator[Step]:
-    """Name what was read, in the order of the architecture's walk."""
-    from ..iommu.vtd.model import RemappingUnit
-
-    yield from _vtd_steps(trace) if isinstance(model, RemappingUnit) else _smmu_steps(trace)
+        # A VT-d unit remembers: what is shown is walked with nothing remembered.
+        cast("RemappingUnit", model).walk(place.identifier, address, WRITE if write else READ)
+    elif machine.hardware:  # by a model of what the hardware holds, which has no queue for events
+        send(model, kind, place.identifier, address, write=write)
+    else:
+        return machine.dma(place, address, write)
+    memory.trace = None
+    return machine.dma(place, address, write)
 
 
 def _vtd_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
@@ -153,3 +148,37 @@ def _smmu_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
         else:
             number += 1
             yield Step(f"stage 2 descriptor, step {number}", address, size, value)
+
+
+def _riscv_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name entries of the device directory, device context and second-stage entries (RISC-V IOMMU 2.1, 2.3)."""
+    from ..iommu.riscv.layout import DC
+
+    sizes = [size for _, size, _ in trace]
+    directory = sizes.index(DC.size) if DC.size in sizes else len(sizes)
+    levels = DC(trace[directory][2]).iohgatp_MODE - 5 if directory < len(trace) else 0
+    for index, (address, size, value) in enumerate(trace):
+        if index < directory:
+            yield Step(f"device directory entry, step {index + 1}", address, size, value)
+        elif index == directory:
+            yield Step("device context (DC)", address, size, value)
+        else:
+            yield Step(f"second-stage entry of level {levels - index + directory}", address, size, value)
+
+
+def _amdvi_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name device table entry and host page-table entries (AMD 48882 2.2.2, 2.2.3)."""
+    from ..iommu.amdvi.layout import DTE, PTE
+
+    level = 0
+    for address, size, value in trace:
+        if size == DTE.size:
+            level = DTE(value).Mode
+            yield Step("device table entry (DTE)", address, size, value)
+        else:
+            yield Step(f"page-table entry of level {level}", address, size, value)
+            level = PTE(value).NextLevel
+
+
+_NAMES = {"vtd": _vtd_steps, "smmuv3": _smmu_steps, "riscv-iommu": _riscv_steps, "amdvi": _amdvi_steps}
+"""By kind of unit: names what was read, in the order of the architecture's walk."""

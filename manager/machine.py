@@ -6,20 +6,24 @@ client may be granted anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..iommu import Memory, PageAllocator, Simulated
+from ..iommu import Memory, PageAllocator, Platform, Simulated
 from ..topology import Iommu, Topology
+from .models import send
 from .ports import DRIVEN, Port, open_port
+from .survey import Endpoint
 
 if TYPE_CHECKING:
-    from ..iommu.smmuv3.model import Model
-    from ..iommu.vtd.model import RemappingUnit
+    from .models import Model
 
 PHYSICAL_BITS = 48
 """Bits of a physical address where no source says."""
+
+_WIDTHS = ("host address width", "physical address width")
+"""What a DMAR and an IVRS call it."""
 
 TABLES = 1 << 30
 """Bytes kept for the tables of all units."""
@@ -30,23 +34,37 @@ _ECAP = 0xF00F4A
 """Capability registers of the modelled VT-d units: four levels, pages of 4 KiB to 1 GiB, queued invalidation."""
 
 
+Dma = Callable[[Endpoint, int, bool], int | None]
+"""Makes one access, a write or not, under an ID at a unit; returns the physical address, or None when it is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A simulated board.
+    """A board that can be programmed: a simulated one, or one that QEMU emulates.
 
     Attributes:
-        memory: its physical memory; all of the address space is memory.
+        memory: its physical memory; of a simulated one all of the address space is memory.
         platform: what drivers see of it.
-        models: the units that are modelled, by name.
+        models: its units by name; of an emulated one, models that hold what its units hold now.
+        kinds: what they are, as the topology says it.
         ports: the same, taken over with every device denied.
         private: `(start, length)` of tables and registers, which no device may be granted.
+        dma: makes a device access memory; its unit records what it refuses.
+        hardware: what the units are, when they are no models of ours; else empty.
+        sent: the IDs under which `dma` can access memory; None: all.
+        close: ends it.
     """
 
     memory: Memory
-    platform: Simulated
-    models: dict[str, Model | RemappingUnit]
+    platform: Platform
+    models: Mapping[str, Model]
+    kinds: Mapping[str, str]
     ports: dict[str, Port]
     private: tuple[tuple[int, int], ...]
+    dma: Dma
+    hardware: str = ""
+    sent: frozenset[int] | None = None
+    close: Callable[[], None] = lambda: None
 
 
 def simulate(
@@ -57,14 +75,14 @@ def simulate(
     Args:
         topology: of the board.
         make_memory: makes its memory from `(start, length)` ranges.
-        caching: whether SMMUs remember what they have read.
+        caching: whether units remember what they have read; of VT-d, they always do.
     """
     bits = _physical_bits(topology)
     memory = make_memory([(0, 1 << bits)])
     platform = Simulated(memory)
     top = (1 << bits) - TABLES
     pages = PageAllocator(platform, top, TABLES)
-    models: dict[str, Model | RemappingUnit] = {}
+    models: dict[str, Model] = {}
     ports: dict[str, Port] = {}
     private = [(top, TABLES)]
     for unit in topology.iommus.values():
@@ -73,12 +91,15 @@ def simulate(
         length = _attach(unit, platform, models, bits, caching=caching)
         private.append((unit.base, length))
         ports[unit.name] = open_port(unit, unit.base, platform, pages, bits)
-    return Machine(memory, platform, models, ports, tuple(private))
+    kinds = {name: topology.iommus[name].kind for name in models}
+
+    def dma(place: Endpoint, address: int, write: bool) -> int | None:  # noqa: FBT001 - as `Dma`
+        return send(models[place.unit], kinds[place.unit], place.identifier, address, write=write)
+
+    return Machine(memory, platform, models, kinds, ports, tuple(private), dma)
 
 
-def _attach(
-    unit: Iommu, platform: Simulated, models: dict[str, Model | RemappingUnit], bits: int, *, caching: bool
-) -> int:
+def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model], bits: int, *, caching: bool) -> int:
     """Put the model of a unit at its registers, and return their length."""
     memory, base = platform.memory, unit.base or 0
     if unit.kind == "vtd":
@@ -89,6 +110,26 @@ def _attach(
         models[unit.name] = remapping
         platform.attach(base, VTD_REGISTERS, remapping)
         return VTD_REGISTERS
+    if unit.kind == "amdvi":
+        from ..iommu.amdvi.layout.registers import REGISTERS_SIZE as AMDVI_REGISTERS
+        from ..iommu.amdvi.model import Hardware as AmdviHardware
+        from ..iommu.amdvi.model import Unit as AmdviUnit
+
+        amdvi = AmdviUnit(memory, AmdviHardware(physical_bits=bits))
+        amdvi.caches.filling = caching
+        models[unit.name] = amdvi
+        platform.attach(base, AMDVI_REGISTERS, amdvi)
+        return AMDVI_REGISTERS
+    if unit.kind == "riscv-iommu":
+        from ..iommu.riscv.layout.registers import REGISTERS_SIZE as RISCV_REGISTERS
+        from ..iommu.riscv.model import Capabilities
+        from ..iommu.riscv.model import Model as RiscvModel
+
+        caps = Capabilities()
+        iommu = RiscvModel(memory, replace(caps, register=caps.register.replace(PAS=bits)), caching=caching)
+        models[unit.name] = iommu
+        platform.attach(base, RISCV_REGISTERS, iommu)
+        return RISCV_REGISTERS
     from ..iommu.smmuv3 import REGISTERS_SIZE
     from ..iommu.smmuv3.model import Model
 
@@ -99,5 +140,5 @@ def _attach(
 
 def _physical_bits(topology: Topology) -> int:
     """Return the least host address width that a source states."""
-    widths = [int(fact.value) for fact in topology.facts if fact.name == "host address width"]
+    widths = [int(fact.value) for fact in topology.facts if fact.name in _WIDTHS]
     return min([PHYSICAL_BITS, *(width for width in widths if width > 30)])  # noqa: PLR2004 - room for the tables

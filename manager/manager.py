@@ -20,7 +20,7 @@ from .errors import ManagerError, owned, senseless, shared, unsafe
 from .incidents import Inbox, Incident
 from .mappings import Access, Granted, Segment
 from .objects import SmmuObject, refused
-from .ports import GRANULE, Port, Refusal
+from .ports import GRANULE, Port, Refusal, undriven
 from .survey import Endpoint, Member, Survey, survey
 
 Ability = Literal["attach", "target", "dma"]
@@ -82,7 +82,7 @@ class Manager:
         """Refuse to start while anything is unknown, contradictory or cannot be programmed."""
         for unit in self.topology.iommus.values():
             if unit.enabled and unit.name not in self.ports:
-                raise unsafe(unit.name, f"no driver here programs units of kind {unit.kind}")
+                raise unsafe(unit.name, undriven(unit))
         for finding in self.topology.findings:
             if finding.severity == "error":
                 raise unsafe(str(finding.origin), f"the sources are damaged: {finding.message} ({finding.rule})")

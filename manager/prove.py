@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..iommu.reach import Reach
 from .machine import Machine
 from .manager import Manager
 from .mappings import Access, Mappings, Segment, differing
+from .models import reach
 from .ports import Port
 from .survey import Endpoint, Member
 
@@ -81,26 +81,13 @@ def _prove(machine: Machine, manager: Manager, member: Member, endpoint: Endpoin
 def _segments(machine: Machine, port: Port, endpoint: Endpoint) -> Iterator[Segment]:
     """Yield what an ID reaches; execution counts only at units that can tell it from reading."""
     known = Access.READ | Access.WRITE | port.widened(Access.EXEC)
-    for run in _reach(machine, endpoint):
+    for run in reach(machine, endpoint):
         access = (
             (Access.READ if run.read else Access.NONE)
             | (Access.WRITE if run.write else Access.NONE)
             | (Access.EXEC if run.execute else Access.NONE)
         )
         yield Segment(run.address, run.length, run.output, access & known)
-
-
-def _reach(machine: Machine, endpoint: Endpoint) -> Iterator[Reach]:
-    from ..iommu.smmuv3.model import Model
-
-    model = machine.models[endpoint.unit]
-    if isinstance(model, Model):
-        from ..iommu.smmuv3.model.reach import reach as stream_reach
-
-        return stream_reach(model, endpoint.identifier)
-    from ..iommu.vtd.model.reach import reach as source_reach
-
-    return source_reach(model, endpoint.identifier)
 
 
 def _excess(segment: Segment, others: Mappings) -> list[Segment]:

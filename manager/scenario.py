@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ..base import Origin, format_pci_address, printable
-from ..iommu.smmuv3 import model as smmuv3
-from ..iommu.vtd import model as vtd
 from ..parsers.scenario import Action, Event, GuestObject, Ram, Scenario, Vm
 from .errors import ManagerError
 from .guest import Guest, GuestManager
@@ -17,7 +15,6 @@ from .incidents import Incident
 from .machine import Machine, simulate
 from .manager import Manager
 from .ports import GRANULE
-from .survey import Endpoint
 
 if TYPE_CHECKING:
     from ..topology import Topology
@@ -232,7 +229,7 @@ class Story:
         at, end = event.address, event.address + event.length
         while at < end:
             size = min(end, at // GRANULE * GRANULE + GRANULE) - at
-            physical = _send(self.machine, place, at, write=event.action == "write")
+            physical = self.machine.dma(place, at, event.action == "write")
             if physical is None:
                 return "denied", f"0x{at:x} is refused"
             if reached and sum(reached[-1]) == physical:
@@ -268,15 +265,6 @@ def play(
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise ManagerError("EINVAL", "SCENARIO-WRONG", f"the scenario is not to be played: {wrong[0]}{more}")
     return Story(topology, scenario, degraded=degraded, machine=machine)
-
-
-def _send(machine: Machine, place: Endpoint, address: int, *, write: bool) -> int | None:
-    """Let a device access memory; returns the physical address, or None when its unit refuses, which it records."""
-    model = machine.models[place.unit]
-    if isinstance(model, vtd.RemappingUnit):
-        found = model.translate(place.identifier, address, vtd.WRITE if write else vtd.READ)
-        return None if isinstance(found, vtd.Blocked) else found
-    return model.access(smmuv3.Transaction(place.identifier, address, write=write)).address
 
 
 def device_named(topology: Topology, place: str) -> str:

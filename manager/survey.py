@@ -9,6 +9,7 @@ from itertools import pairwise
 from ..base import RangeSet
 from ..topology import Device, Route, Topology, routes
 from ..topology.groups import isolation_groups
+from ..topology.resolve import UNIT_ITSELF
 from ..topology.view import INTERRUPT_SOURCES, is_bridge
 from .mappings import Access, Segment
 from .ports import GRANULE, Port
@@ -67,9 +68,9 @@ class Survey:
 def survey(topology: Topology, ports: Mapping[str, Port]) -> Survey:
     """Return what can be said of every device when the units of these ports are programmed.
 
-    A PCI bridge passes requests on and sends none of its own: it is no member, so that nobody is granted memory in its
-    name whose ID is that of what is behind it. A device that has an IOMMU for some of its IDs only is unrestricted, and
-    a member for the others.
+    An IOMMU that is a PCI function is what restricts others, and is not told of. A PCI bridge passes requests on and
+    sends none of its own: it is no member, so that nobody is granted memory in its name whose ID is that of what is
+    behind it. A device that has an IOMMU for some of its IDs only is unrestricted, and a member for the others.
     """
     endpoints: dict[str, tuple[Endpoint, ...]] = {}
     bridges: dict[Endpoint, list[str]] = {}
@@ -117,6 +118,8 @@ def _endpoints(found: list[Route], ports: Mapping[str, Port]) -> tuple[tuple[End
     places: dict[Endpoint, None] = {}
     open_reason = unclear = ""
     for route in found:
+        if route.reason == UNIT_ITSELF:
+            continue
         if route.verdict == "unresolved":
             unclear = unclear or route.reason
         elif route.verdict != "controlled" or route.iommu is None:

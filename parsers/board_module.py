@@ -139,7 +139,7 @@ def _entry_point(name: str) -> Configuration | None:
 
 
 def _read_file(path: str) -> Configuration:
-    from .sources import read_file
+    from .files import read_file
 
     try:
         data = read_file(path, MAX_BYTES + 1)

@@ -9,16 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..base import Finding, Origin
-from .sources import read_file
+from .files import DISK, Files
+from .folders import KERNEL
 
-GROUPS = "kernel/iommu_groups"
-"""Where Linux shows its groups, below `/sys`."""
-
-UNITS = "class/iommu"
-"""Where Linux shows its units, below `/sys`."""
+GROUPS, UNITS = KERNEL
 
 TEXT_BYTES = 4096
 MOST_NAMES = 1 << 16
@@ -96,14 +92,9 @@ class KernelView:
     findings: tuple[Finding, ...] = ()
 
 
-def has_kernel_view(root: str) -> bool:
-    """Tell whether a `/sys` tree shows groups or units: a copy may have been made without them."""
-    return any((Path(root) / place).is_dir() for place in (GROUPS, UNITS))
-
-
-def read_kernel_view(root: str, source: str = "/sys") -> KernelView:
+def read_kernel_view(root: str, source: str = "/sys", files: Files = DISK) -> KernelView:
     """Read what the tree at `root` shows; what cannot be read is named in the findings, and left out."""
-    reader = _Reader(root, source)
+    reader = _Reader(root, source, files)
     numbers = sorted(int(name) for name in reader.names(GROUPS) if re.fullmatch("[0-9]{1,9}", name))
     groups = tuple(reader.group(number) for number in numbers)
     units = tuple(reader.unit(name) for name in reader.names(UNITS))
@@ -113,8 +104,9 @@ def read_kernel_view(root: str, source: str = "/sys") -> KernelView:
 class _Reader:
     """Reads folders and texts below one root, and collects what is wrong with them."""
 
-    def __init__(self, root: str, source: str) -> None:
+    def __init__(self, root: str, source: str, files: Files) -> None:
         """Start at a root."""
+        self.files = files
         self.root = root
         self.source = source
         self.findings: list[Finding] = []
@@ -132,7 +124,7 @@ class _Reader:
         found: dict[str, str] = {}
         for folder in self.names(place):
             inner = f"{place}/{folder}"
-            if folder in _NO_ATTRIBUTES or not (Path(self.root) / inner).is_dir():
+            if folder in _NO_ATTRIBUTES or not self.files.is_folder(f"{self.root}/{inner}"):
                 continue
             found |= {one: self.text(f"{inner}/{one}") for one in self.names(inner)}
         devices = tuple(self.names(f"{place}/devices"))
@@ -154,7 +146,7 @@ class _Reader:
     def names(self, place: str) -> list[str]:
         """Return the names in a folder, sorted; none when it is not there."""
         try:
-            found = sorted(entry.name for entry in (Path(self.root) / place).iterdir())
+            found = sorted(self.files.names(f"{self.root}/{place}"))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -167,7 +159,7 @@ class _Reader:
     def text(self, place: str) -> str:
         """Return the text of a file; empty when it is not there."""
         try:
-            return read_file(str(Path(self.root) / place), TEXT_BYTES).decode("ascii", "replace").strip()
+            return self.files.read(f"{self.root}/{place}", TEXT_BYTES).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return ""
         except OSError as error:

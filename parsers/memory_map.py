@@ -14,12 +14,14 @@ Sources: `e820_type_to_string` and `e820_print_type` (`arch/x86/kernel/e820.c`),
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from ..base import Finding, Origin
+from .files import DISK, Files, text_of
 
 MemoryKind = Literal["ram", "reserved", "acpi", "nvs", "mmio", "persistent", "other"]
 """What a range is: `acpi` holds tables that may be given up after use, `nvs` what firmware keeps for itself."""
@@ -150,28 +152,26 @@ class _Map:
         return tuple(self.ranges.values()), tuple(self.findings)
 
 
-def read_memmap(folder: str, read: Callable[[str, int], bytes]) -> tuple[tuple[MemoryRange, ...], tuple[Finding, ...]]:
+def read_memmap(folder: str, files: Files = DISK) -> tuple[tuple[MemoryRange, ...], tuple[Finding, ...]]:
     """Read the folders `0`, `1`, … of `/sys/firmware/memmap`, in the order of their numbers.
 
     Args:
         folder: the `memmap` folder; its name goes into provenance.
-        read: gives the first so many bytes of a file, or raises OSError.
+        files: where it is.
 
     Returns:
         The ranges, and a finding for each folder that cannot be read.
     """
-    from pathlib import Path
-
-    found = _Map(folder)
+    found = _Map(files.show(folder))
     try:
-        numbers = sorted(int(entry.name) for entry in Path(folder).iterdir() if _NUMBER.fullmatch(entry.name))
+        numbers = sorted(int(name) for name in files.names(folder) if _NUMBER.fullmatch(name))
     except OSError:
         numbers = []
     found.more = max(0, len(numbers) - MAX_RANGES)
     for number in numbers[:MAX_RANGES]:
-        place = Path(folder, str(number))
+        place = os.path.join(folder, str(number))
         try:
-            parts = (read(str(place / part), 64).decode("latin-1").strip() for part in ("start", "end", "type"))
+            parts = (text_of(files.read(os.path.join(place, part), 64)).strip() for part in ("start", "end", "type"))
             start, end, kind = parts
             limits = int(start, 16), int(end, 16)
             readable = all(0 <= limit < 1 << 64 for limit in limits)
@@ -179,9 +179,9 @@ def read_memmap(folder: str, read: Callable[[str, int], bytes]) -> tuple[tuple[M
             readable = False
         if not readable:
             text, advice = "this range of memory cannot be read", "it is left out"
-            found.findings.append(Finding("MEMORY-RANGE", "error", Origin(str(place)), text, advice=advice))
+            found.findings.append(Finding("MEMORY-RANGE", "error", Origin(files.show(place)), text, advice=advice))
             continue
-        found.add(*limits, _RESOURCES.get(kind.lower(), "other"), Origin(str(place)))
+        found.add(*limits, _RESOURCES.get(kind.lower(), "other"), Origin(files.show(place)))
     return found.result()
 
 

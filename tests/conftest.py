@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from iommuman.iommu import IommuError
+from iommuman.iommu.qemu import MACHINES, Description, installed
 
 # A busy machine must not fail a test; and continuous integration tries the same cases at each run.
 settings.register_profile("steady", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -38,6 +40,20 @@ def need_tool() -> Callable[[str, str], str]:
         if found is None:
             missing(f"{program} is not installed (Debian: {package})")
         return str(found)
+
+    return need
+
+
+@pytest.fixture
+def need_qemu() -> Callable[[str], Description]:
+    """Return a function that gives a machine of QEMU by name, or skips the test saying what is not installed."""
+
+    def need(name: str) -> Description:
+        try:
+            installed(MACHINES[name])
+        except IommuError as error:
+            missing(str(error))
+        return MACHINES[name]
 
     return need
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ..base import Finding, Origin
+from ..base.quick import quick
 from ..parsers.acpi import Table
 from ..parsers.acpi.iort import (
     IdMapping,
@@ -26,8 +27,9 @@ from ..parsers.acpi.iort import (
 )
 from ..parsers.acpi.iort import names as words
 from .builder import TopologyBuilder
-from .model import Device, IdMap, Interrupt, Iommu, MsiController, Property, ReservedRegion, StreamRange
+from .model import Carries, Device, IdMap, Interrupt, Iommu, MsiController, Property, ReservedRegion, StreamRange
 
+_map = quick(IdMap)
 CLAUSE = "DEN 0049E.f §3.1"
 ALLOWED: dict[type[Node], tuple[type[Node], ...]] = {
     NamedComponent: (SmmuV2, SmmuV3, ItsGroup),
@@ -220,12 +222,14 @@ class _Reader:
         """Add the mappings of a node."""
         own = node.own_mapping if isinstance(node, SmmuV3) else None
         may_be_single = isinstance(node, NamedComponent | RootComplex | Pmcg | Iwb)
+        carries: Carries = "msi" if isinstance(node, Pmcg | Iwb) else "both"
         for index, mapping in enumerate(node.mappings):
             if index == own:
                 continue
             origin = self.table.origin(mapping)
             target = self.target(node, mapping, origin)
-            if mapping.single and not may_be_single:
+            single = mapping.single
+            if single and not may_be_single:
                 self.report(
                     "IORT-SINGLE", "warning", origin, f"a single mapping is not for {node.NAME} nodes", field="Flags",
                     found="Single mapping", clause=CLAUSE,
@@ -233,17 +237,17 @@ class _Reader:
                 )  # fmt: skip
                 continue
             self.builder.maps.append(
-                IdMap(
+                _map(
                     self.names[node.offset],
                     target,
-                    0 if mapping.single else mapping.input_base,
-                    1 if mapping.single else mapping.id_count + 1,
+                    0 if single else mapping.input_base,
+                    1 if single else mapping.id_count + 1,
                     mapping.output_base,
                     origin,
                     "ID mapping",
-                    carries="msi" if isinstance(node, Pmcg | Iwb) else "both",
-                    single=mapping.single,
-                    tentative_last=not mapping.single and mapping.id_count > 0,
+                    carries=carries,
+                    single=single,
+                    tentative_last=not single and mapping.id_count > 0,
                 )
             )
 

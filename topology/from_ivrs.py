@@ -8,11 +8,12 @@ Of the blocks that describe one unit, only those of the highest type count.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import groupby
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from ..base import Finding, Origin, format_pci_address
+from ..base import Finding, Origin, RangeSet, format_pci_address
 from ..parsers.acpi import Raw, Table
 from ..parsers.acpi.ivrs import (
     AliasEntry,
@@ -53,6 +54,15 @@ class _Claim(NamedTuple):
     setting: int
     rule: str
     origin: Origin
+
+
+class _Run(NamedTuple):
+    """IDs, the first and the last, that a unit takes by a claim."""
+
+    first: int
+    last: int
+    unit: str
+    claim: _Claim
 
 
 class _Alias(NamedTuple):
@@ -323,15 +333,13 @@ class _Reader:
         aliases = [one for one in claims if one[1].alias is not None]
         by_alias = _painted(aliases)
         owners = _painted(claims) if aliases and units > 1 else by_alias
-        runs = groupby(
-            enumerate(sorted(by_alias)), lambda pair: (pair[1] - pair[0], by_alias[pair[1]], owners[pair[1]][0])
-        )
         made = self.aliases.setdefault(segment, [])
-        for (_, (_, one), owner), run in runs:
-            ids = [rid for _, rid in run]
-            made.append(_Alias(ids[0], ids[-1], owner, one.alias or 0))
+        for run, owner in _owned(by_alias, owners):
+            one = run.claim
+            made.append(_Alias(run.first, run.last, owner, one.alias or 0))
+            count = run.last - run.first + 1
             self.builder.maps.append(
-                IdMap(root, owner, ids[0], len(ids), one.alias, one.origin, one.rule, merges=len(ids) > 1)
+                IdMap(root, owner, run.first, count, one.alias, one.origin, one.rule, merges=count > 1)
             )
 
     def add_settings(self, segment: int) -> None:
@@ -346,9 +354,11 @@ class _Reader:
         # Linux: the smallest range that holds an ID, and of two alike the first (`amd_iommu_get_ivhd_dte_flags`)
         found = _painted(sorted(flagged, key=lambda pair: pair[1].last - pair[1].first))
         for device in list(self.builder.devices.values()):
-            if device.segment == segment and device.rid in found:
-                for fact in _settings(found[device.rid][1].setting):
-                    self.builder.describe(device.name, fact)
+            if found and device.segment == segment and device.rid is not None:
+                run = found[max(bisect_right(found, device.rid, key=attrgetter("first")) - 1, 0)]
+                if run.first <= device.rid <= run.last:
+                    for fact in _settings(run.claim.setting):
+                        self.builder.describe(device.name, fact)
 
     def add_reserved(self, block: Ivmd) -> None:
         """Add the memory that some devices must keep reaching."""
@@ -456,17 +466,34 @@ def _settings(setting: int) -> Iterator[Property]:
             yield name, value if width > 1 else True
 
 
-def _painted(claims: list[tuple[str, _Claim]]) -> dict[int, tuple[str, _Claim]]:
-    """Return which of the claims has each ID: the first of the list that holds it."""
-    found: dict[int, tuple[str, _Claim]] = {}
-    after: dict[int, int] = {}  # from an ID that is taken towards the next that is not
-    for pair in claims:
-        place = pair[1].first
-        while place <= pair[1].last:
-            if place not in after:
-                found[place] = pair
-                after[place] = place + 1
-            else:
-                after[place] = after.get(after[place], after[place])
-            place = after[place]
-    return found
+def _painted(claims: list[tuple[str, _Claim]]) -> list[_Run]:
+    """Return which of the claims has which IDs, in the order of the IDs: the first of the list that holds one."""
+    free = RangeSet([(0, LAST_ID + 1)])
+    found = []
+    for unit, claim in claims:
+        length = claim.last - claim.first + 1
+        if length > 0:
+            found += [
+                _Run(start, start + count - 1, unit, claim) for start, count in free.overlapping(claim.first, length)
+            ]
+            free.remove(claim.first, length)
+    return sorted(found, key=attrgetter("first"))
+
+
+def _owned(runs: list[_Run], owners: list[_Run]) -> Iterator[tuple[_Run, str]]:
+    """Cut runs of IDs where their owner changes; every ID of a run has one. Both lists are in the order of the IDs."""
+    rest = iter(owners)
+    owner = next(rest, None)
+    for run in runs:
+        first = run.first
+        while owner is not None and first <= run.last:
+            while owner.last < first:
+                owner = next(rest)
+            last, unit = min(run.last, owner.last), owner.unit
+            while last < run.last:
+                owner = next(rest)
+                if owner.unit != unit:
+                    break
+                last = min(run.last, owner.last)
+            yield run._replace(first=first, last=last), unit
+            first = last + 1

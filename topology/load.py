@@ -13,7 +13,12 @@ from .topology import Topology
 
 
 def load_topology(
-    paths: Sequence[str], configurations: Sequence[str] = (), *, keep: bool = False, board_module: str = ""
+    paths: Sequence[str],
+    configurations: Sequence[str] = (),
+    *,
+    keep: bool = False,
+    board_module: str = "",
+    named: bool = False,
 ) -> Topology:
     """Read files, folders, `/sys` trees or `live`, and return what they say together.
 
@@ -22,11 +27,13 @@ def load_topology(
         configurations: `.smmu` files to lay over what the sources say, each over those before it.
         keep: what the sources say stays where a configuration differs from it.
         board_module: name or file of a board module that is laid over the sources before any configuration.
+        named: tables that declare no IOMMU give names to what those that do only number; it takes longer.
 
     Raises:
         ParseError: one of them cannot be opened, or none holds anything of use.
     """
-    return assemble(load_inputs(paths, configurations, board_module=board_module), keep=keep)
+    inputs = load_inputs(paths, configurations, board_module=board_module)
+    return assemble(inputs, keep=keep, named=named)
 
 
 def load_inputs(paths: Sequence[str], configurations: Sequence[str] = (), *, board_module: str = "") -> Inputs:
@@ -45,8 +52,8 @@ def load_inputs(paths: Sequence[str], configurations: Sequence[str] = (), *, boa
     return inputs
 
 
-def assemble(inputs: Inputs, *, keep: bool = False) -> Topology:
-    """Return the topology that the given inputs describe; for `keep` see `load_topology`."""
+def assemble(inputs: Inputs, *, keep: bool = False, named: bool = False) -> Topology:
+    """Return the topology that the given inputs describe; for `keep` and `named` see `load_topology`."""
     builder = TopologyBuilder()
     builder.findings.extend(inputs.findings)
     for view in inputs.kernel_views:
@@ -64,6 +71,7 @@ def assemble(inputs: Inputs, *, keep: bool = False) -> Topology:
         from .from_devicetree import add_devicetree
 
         builder.sources.append(Source(tree.source, "devicetree", tree.size))
+        builder.sources.extend(Source(name, "overlay", size) for name, size in tree.overlays)
         add_devicetree(builder, tree)
     for table in inputs.tables:
         if table.signature == "MCFG":
@@ -77,6 +85,10 @@ def assemble(inputs: Inputs, *, keep: bool = False) -> Topology:
         from .configured import add_configurations
 
         ignored = add_configurations(builder, inputs, keep=keep)
+    if named:
+        from .named import add_names
+
+        add_names(builder, inputs.tables)
     _note_silence(builder, inputs, ignored)
     return Topology(builder, inputs.passed_over)
 

@@ -26,6 +26,9 @@ Property = tuple[str, str | int | bool]
 CONFIGURED_AS = "configured as"
 """Property of a unit: the name that a configuration calls it by."""
 
+HOST_BRIDGE = "host bridge"
+"""Property of a PCI root: the path of an ACPI object that is a host bridge of its segment, and its first bus."""
+
 Carries = Literal["dma", "msi", "both"]
 """What a map is for: memory accesses, message-signalled interrupts, or both (an IORT has one chain for them; a VT-d
 unit sees the interrupts of an I/O APIC as it sees memory accesses)."""
@@ -40,7 +43,7 @@ class Source:
 
     Attributes:
         name: as shown in provenance.
-        kind: a table signature, `devicetree`, `pci`, `configuration` or `board-module`.
+        kind: a table signature, `devicetree`, `overlay`, `pci`, `configuration` or `board-module`.
         size: in bytes.
         used: whether anything of it went into the topology.
     """

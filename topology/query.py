@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..base import Finding, IommumanError, Origin, format_pci_address, parse_pci_address
+from ..base import Finding, IommumanError, Origin, format_pci_address, parse_pci_address, printable
 from .groups import Group, group_of, isolation_groups
 from .model import Device, Grant, PciRoot, ReservedRegion
 from .resolve import Route, route_root_rid, routes
@@ -121,9 +121,9 @@ def _unknown(name: str, kind: str, several: list[str], known: list[str]) -> Topo
 
     where = Origin("")
     if several:
-        text, near = f"{len(several)} things are called {name!r}", several[:5]
+        text, near = f"{len(several)} things are called '{printable(name)}'", several[:5]
     else:
-        text, near = f"there is no {kind} {name!r}", difflib.get_close_matches(name, known, 3, 0.4)
+        text, near = f"there is no {kind} '{printable(name)}'", difflib.get_close_matches(name, known, 3, 0.4)
     if near:
         advice = f"did you mean {' or '.join(near)}?"
     else:

@@ -25,6 +25,10 @@ Verdict = Literal["controlled", "no-iommu", "disabled", "unresolved"]
 names an IOMMU and says that it is not in use. `unresolved`: what is needed to tell is not in the sources."""
 
 
+UNIT_ITSELF = "it is an IOMMU itself, which does not translate its own accesses"
+"""Reason of the route of an IOMMU that is a PCI function."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
     """One step of an ID: from `source` with `source_id`, by a map, to `target` with `target_id`.
@@ -313,7 +317,7 @@ def _open_scopes(topology: Topology, segment: int, rid: int) -> str:
 def _why_none(topology: Topology, rid: int, found: IdMap | None, roots: list[PciRoot]) -> str:
     """Say why a requester ID has no IOMMU."""
     if found is not None and found.rule == ITSELF:
-        return "it is an IOMMU itself, which does not translate its own accesses"
+        return UNIT_ITSELF
     if found is not None:
         return "the map that takes its ID leads to no unit"
     if roots:

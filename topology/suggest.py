@@ -37,6 +37,9 @@ from .topology import Topology
 Record = SmmuType | Unit | DeviceEntry | Use | Reserved | Allow
 """What a comment stands above, in the written file."""
 
+MOST_SEGMENT = 0xFFFF
+"""The highest PCI segment that a configuration can name."""
+
 _PREFIXES = {"armsmmu": "smmu", "smmuv3": "smmu", "rcar3": "ipmmu", "riscv": "iommu"}
 
 
@@ -194,6 +197,9 @@ class _Writer:
         for segment in dict.fromkeys(root.segment for root in self.topology.roots.values()):
             if segment is None:
                 continue
+            if segment > MOST_SEGMENT:
+                self.remarks.append(f"requester IDs of segment {segment:x}: a configuration has no name for it")
+                continue
             found = _runs(segment_ways(self.topology, segment)[0])
             if any(one.step is None for one in found):
                 self.remarks.append(f"requester IDs of segment {segment:04x}: masks scatter them")
@@ -281,6 +287,9 @@ class _Writer:
         if region.meaning != "direct":
             self.remarks.append(f"{place}: it is not mapped one to one")
             return
+        if region.start + region.length > 1 << 64:
+            self.remarks.append(f"{place}: it goes past the last 64-bit address")
+            return
         concerned = [
             (name, spec)
             for name, device in self.topology.devices.items()
@@ -354,7 +363,8 @@ def _origin(route: Route) -> Origin:
 def _spec(device: Device) -> DeviceSpec | None:
     """Return what names a device in a configuration; None when nothing does."""
     if device.rid is not None:
-        return PciSpec(device.segment or 0, device.rid, device.rid)
+        segment = device.segment or 0
+        return PciSpec(segment, device.rid, device.rid) if segment <= MOST_SEGMENT else None
     if device.kind == "mmio" and device.base is not None:
         return MmioSpec(device.base)
     if device.kind in ("acpi", "dt") and device.name.startswith(("acpi:\\", "dt:/")) and _is_word(device.name):

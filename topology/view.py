@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..base import Origin
-from .model import Device, Grant
+from .model import Device, Grant, IdMap
 from .resolve import Route, interrupt_route, routes
 from .topology import Topology
 
@@ -76,6 +76,23 @@ def attachments(topology: Topology) -> list[Attachment]:
     )
     others = (device for device in devices if device.rid is None)
     return [Attachment(device, tuple(routes(topology, device))) for device in (*functions, *others)]
+
+
+def root_maps(topology: Topology) -> list[IdMap]:
+    """Return the maps of PCI roots that no listed function stands for: ranges, and IDs that no function has."""
+    functions = {(device.segment, device.rid) for device in topology.devices.values()}
+    return [
+        one
+        for one in topology.maps
+        if one.carries != "msi"
+        and (root := topology.roots.get(one.source)) is not None
+        and (is_range(one) or (one.length == 1 and (root.segment, one.base) not in functions))
+    ]
+
+
+def is_range(one: IdMap) -> bool:
+    """Tell whether a map of requester IDs, which have 16 bits, holds more than one of them."""
+    return one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004
 
 
 def describe(device: Device) -> str:

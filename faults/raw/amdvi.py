@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...base import Origin
-from ..fault import Access, Fault
-from .amdvi_layout import EVENTS, MEANINGS, Event, EventCode, GuestIoPageFault, PageRequest
+from ...iommu.amdvi.layout.queues import EVENTS, Event, GuestIoPageFault, PageRequest
+from ...iommu.amdvi.names import MEANINGS, EventCode
+from ...iommu.amdvi.records import AccessType, decode_event, event_bits
+from ..fault import Fault
 from .record import Facts, Format, all_zero, check_size, rest
 
 SIZE = 16
@@ -17,9 +19,15 @@ PAGE_REQUEST = 1
 """Type of a page request."""
 
 _CODE, _FLAGS = 60, 48
+_SPOKEN: dict[AccessType | None, tuple[str, ...]] = {
+    "interrupt": ("I",),
+    "translation": ("TR",),
+    "write": ("RW",),
+    "execute": ("NX",),
+}
+"""Flags that say no more than what was tried."""
+
 _PHYSICAL = ("TableAddress", "CommandAddress", "SPA")
-_WITH_GUEST = (EventCode.IO_PAGE_FAULT, EventCode.PAGE_TAB_HARDWARE_ERROR)
-"""Events whose DomainID is part of a PASID when GN is set."""
 
 
 def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
@@ -28,36 +36,29 @@ def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
     `address` is what the device accessed; addresses of table entries and commands are in the facts.
     """
     check_size(raw, (SIZE,), "AMD-Vi event", origin)
-    event = _event(raw)
+    event, record = event_bits(raw), decode_event(raw)
     fields = dict(event.items())
-    code = event.EventCode
     guest = bool(fields.get("GN"))
-    told = ["EventCode", "DeviceID", "Address", "GPA"]
-    domain, substream = fields.get("DomainID"), fields.get("PASID")
-    if code in _WITH_GUEST and guest and domain is not None:
-        substream, domain = fields["PASID_19_16"] << 16 | domain, None
+    told = ["EventCode", "DeviceID", "Address", "GPA", "DomainID", "PASID"]
+    if guest:
         told.append("PASID_19_16")
-    if not guest and not substream:
-        substream = None  # a request without PASID
-    told += ["DomainID", "PASID"]
     privileged = not fields["US"] if guest and "US" in fields else None
     if privileged is not None:
         told.append("US")
-    access, spoken = _access(fields)
     return Fault(
         origin,
         "amdvi",
         iommu=iommu,
-        reason=_reason(code, fields, access),
-        name=EventCode(code).name if code in MEANINGS else "",
-        code=code,
-        identifier=fields.get("DeviceID"),
-        substream=substream,
-        address=fields.get("Address", fields.get("GPA")),
-        access=access,
+        reason=record.meaning,
+        name=record.name if record.code in MEANINGS else "",
+        code=record.code,
+        identifier=record.device,
+        substream=record.pasid,
+        address=record.address,
+        access=record.type or "",
         privileged=privileged,
-        domain=domain,
-        facts=rest(event, (*told, *spoken)),
+        domain=record.domain,
+        facts=rest(event, (*told, *_SPOKEN.get(record.type, ()))),
         raw=bytes(raw),
     )
 
@@ -79,43 +80,6 @@ def decode_printed(name: str, flags: int, origin: Origin) -> tuple[Fault, str]:
     told = decode((code << _CODE | flags << _FLAGS).to_bytes(SIZE, "little"), origin)
     fields = EVENTS.get(code, Event).fields
     return replace(told, raw=b""), next((field.name for field in fields if field.name in _PHYSICAL), "")
-
-
-def _event(raw: bytes) -> Event:
-    """Return the entry as the class that its code and GN ask for."""
-    event = Event.from_bytes(raw)
-    layout = EVENTS.get(event.EventCode, Event)
-    if event.EventCode == EventCode.IO_PAGE_FAULT and event.value & GuestIoPageFault.GN.mask:
-        layout = GuestIoPageFault
-    return layout(event.value)
-
-
-def _access(fields: dict[str, int]) -> tuple[Access, tuple[str, ...]]:
-    """Return what was tried, and the flags that say no more than that."""
-    if fields.get("I"):
-        return "interrupt", ("I",)
-    if fields.get("TR"):
-        return "translation", ("TR",)
-    if "RW" not in fields:
-        return "", ()
-    if fields["RW"]:
-        return "write", ("RW",)
-    return ("execute", ("NX",)) if fields.get("NX") else ("read", ())
-
-
-def _reason(code: int, fields: dict[str, int], access: Access) -> str:
-    """Say what an event means; of an IO_PAGE_FAULT, what its flags add."""
-    if code not in MEANINGS:
-        return "event not defined by AMD 48882"
-    if code != EventCode.IO_PAGE_FAULT:
-        return MEANINGS[EventCode(code)]
-    if not fields["PR"]:
-        return "the interrupt remapping entry is not present" if fields["I"] else "the address is not mapped"
-    if fields["RZ"]:
-        return "a reserved bit is set in a table entry"
-    if fields["PE"]:
-        return f"no permission to {access}" if access in ("read", "write", "execute") else "no permission"
-    return "a table entry has an invalid level, or the address is beyond the table"
 
 
 def decode_request(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
@@ -158,7 +122,7 @@ def encode_request(**fields: int) -> bytes:
 
 
 def _doubts(raw: bytes) -> str:
-    event = _event(raw)
+    event = event_bits(raw)
     if event.EventCode not in MEANINGS:
         return f"there is no event code 0x{event.EventCode:x}"
     return "reserved bits are set" if event.EventCode in EVENTS and event.reserved else ""

@@ -208,7 +208,7 @@ def _amdvi(values: Values, origin: Origin, iommu: str) -> list[Fault]:
 
 def _riscv(values: Values, origin: Origin, iommu: str) -> list[Fault]:
     """Read fields of a fault record; Linux prints no TTYP, so that only the cause tells what was tried."""
-    from .riscv_layout import FaultRecord
+    from ...iommu.riscv.layout.queues import FaultRecord
 
     cause = _one(values, "cause")
     if cause is None:

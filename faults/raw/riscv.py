@@ -6,19 +6,10 @@ Source: RISC-V IOMMU architecture specification 1.0, 3.2 and 3.3.
 from __future__ import annotations
 
 from ...base import Origin
+from ...iommu.riscv.layout.queues import FaultRecord, PageRequest
+from ...iommu.riscv.names import CAUSES, FIRST_STAGE_CAUSES, SECOND_STAGE_CAUSES, TTYPS, TransactionType, cause_words
 from ..fault import Access, Fault
 from .record import Facts, Format, all_zero, check_size, rest
-from .riscv_layout import (
-    CAUSE_ACCESS,
-    CAUSES,
-    FIRST_STAGE,
-    OF_THE_UNIT,
-    SECOND_STAGE,
-    TTYPS,
-    FaultRecord,
-    PageRequest,
-    cause_words,
-)
 
 FAULT_SIZE = 32
 REQUEST_SIZE = 16
@@ -31,7 +22,14 @@ _ACCESS: dict[int, Access] = {
     7: "write",
     8: "translation",
 }
-_MESSAGE = 9
+_CAUSE_ACCESS: dict[int, Access] = {
+    **dict.fromkeys((1, 12, 20), "execute"),
+    **dict.fromkeys((4, 5, 13, 21), "read"),
+    **dict.fromkeys((6, 7, 15, 23), "write"),
+}
+"""What was tried, by the causes that say so: for sources that do not tell the transaction type."""
+_OF_THE_UNIT = frozenset({273})
+"""Causes of which no device's transaction is the reason, so that iotval is no address of one."""
 _IMPLICIT = ("the write of an implicit access", "implicit access")
 """Bits 1 and 0 of iotval2 in guest page faults."""
 
@@ -40,14 +38,14 @@ def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
     """Return the fault in an entry of the fault queue. Raises FaultError for another length than 32 bytes."""
     check_size(raw, (FAULT_SIZE,), "RISC-V IOMMU fault record", origin)
     bits = FaultRecord.from_bytes(raw)
-    guest = bits.CAUSE in SECOND_STAGE
+    guest = bits.CAUSE in SECOND_STAGE_CAUSES
     told = ["CAUSE", "TTYP", "PV"]
     more: Facts = (("TTYP", f"{bits.TTYP} ({TTYPS.get(bits.TTYP, 'reserved')})"),) if bits.TTYP else ()
     if bits.TTYP:
         told.append("DID")
     if bits.TTYP in _ACCESS:
         told.append("iotval")
-    elif bits.TTYP == _MESSAGE:
+    elif bits.TTYP == TransactionType.MESSAGE:
         told.append("iotval")
         more += (("message code", bits.iotval),)
     if bits.PV:
@@ -66,7 +64,7 @@ def decode(raw: bytes, origin: Origin, iommu: str = "") -> Fault:
         address=bits.iotval if bits.TTYP in _ACCESS else None,
         access=_ACCESS.get(bits.TTYP, ""),
         privileged=bool(bits.PRIV) if bits.PV else None,
-        stage=1 if bits.CAUSE in FIRST_STAGE else 2 if guest else None,
+        stage=1 if bits.CAUSE in FIRST_STAGE_CAUSES else 2 if guest else None,
         ipa=bits.iotval2 & ~3 if guest else None,
         facts=(*more, *rest(bits, told)),
         raw=bytes(raw),
@@ -93,7 +91,7 @@ def decode_printed(
         iommu: name of the unit.
         process: PID; None also when there is none.
     """
-    alone, guest = cause in OF_THE_UNIT, cause in SECOND_STAGE
+    alone, guest = cause in _OF_THE_UNIT, cause in SECOND_STAGE_CAUSES
     facts: Facts = (("iotval", address),) if alone and address else ()
     if second:
         facts += _implicit(second) if guest else (("iotval2", second),)
@@ -106,8 +104,8 @@ def decode_printed(
         identifier=None if alone else device,
         substream=process,
         address=None if alone else address,
-        access=CAUSE_ACCESS.get(cause, ""),
-        stage=1 if cause in FIRST_STAGE else 2 if guest else None,
+        access=_CAUSE_ACCESS.get(cause, ""),
+        stage=1 if cause in FIRST_STAGE_CAUSES else 2 if guest else None,
         ipa=second & ~3 if second is not None and guest else None,
         facts=facts,
     )

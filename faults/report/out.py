@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, get_args
 
 from ...base import Finding, Origin, printable
 from ..fault import Access, Architecture, Clock, Fault
+from .losses import Losses
 from .summary import device_of_record
 
 Report = Callable[[Finding], None]
@@ -26,6 +27,9 @@ _OTEL = {ERROR: (17, "ERROR"), WARNING: (13, "WARN")}
 MAX_CODE = 0xFFFF
 MAX_LINE = 1 << 22
 """Characters of a line that is read."""
+
+MAX_NAME = 255
+"""Characters of the name of a buffer that tell it from others."""
 
 MAX_BITS = 128
 _ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
@@ -102,13 +106,14 @@ def from_slog2(fields: Mapping[str, object], origin: Origin, report: Report) -> 
 def from_json_lines(lines: Iterable[str], source: str, report: Report) -> Iterator[Fault]:
     """Read faults from JSON Lines, as `json_line` or `slog2info --json` wrote them.
 
-    Lines about other things pass by.
+    Lines about other things pass by. Lines of `slog2info` that say that packets were lost are notices of a loss.
 
     Args:
         lines: with or without their newlines.
         source: name of the file.
         report: takes what is wrong: lines that are no JSON objects or too long, and attributes that are left out.
     """
+    losses = Losses()
     for number, line in enumerate(lines, 1):
         origin = Origin(source, line=number)
         if len(line) > MAX_LINE:
@@ -124,9 +129,32 @@ def from_json_lines(lines: Iterable[str], source: str, report: Report) -> Iterat
             report(_finding(origin, "the line is no JSON object", "", "it is passed by"))
             continue
         found = record.get("Attributes")
-        fault = from_attributes(found, origin, report) if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            continue
+        fault = from_attributes(found, origin, report)
         if fault is not None:
+            yield from losses.fault_in(_buffer(record, found))
             yield fault
+        elif found.get("slog2.type") == "UNSYNC":
+            yield from _lost(record, found, origin, losses)
+
+
+def _buffer(record: Mapping[str, object], found: Mapping[str, object]) -> str:
+    """Return file and name of the buffer that a packet's line is of."""
+    resource = record.get("Resource")
+    file = resource.get("slog2.file", "") if isinstance(resource, dict) else ""
+    return f"{file} {found.get('slog2.buffer', '')}"[:MAX_NAME]
+
+
+def _lost(record: Mapping[str, object], found: Mapping[str, object], origin: Origin, losses: Losses) -> Iterator[Fault]:
+    """Yield the notice of a line that says that packets were lost; one without numbers passes by."""
+    try:
+        count, time = _whole(found.get("lost")), _whole(record.get("Timestamp"))
+    except ValueError:
+        return
+    monotonic = found.get("slog2.monotonic") is True
+    name = str(found.get("slog2.buffer", ""))
+    yield from losses.lost_in(_buffer(record, found), name, count, time, origin, monotonic=monotonic)
 
 
 def from_attributes(found: Mapping[str, object], origin: Origin, report: Report) -> Fault | None:
@@ -266,6 +294,7 @@ _FIELDS: dict[str, _Kind] = {
     "facts": _Kind("a list of names and values", lambda value: [list(fact) for fact in value], _facts),
     "raw": _Kind("bytes in hexadecimal", lambda value: value.hex(), _bytes),
     "text": _TEXT,
+    "place": _TEXT,
 }
 
 _USUAL: dict[str, object] = {"address_bits": 0, "lost": False, "count": 1}

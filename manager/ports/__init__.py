@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from ...iommu import PageAllocator, Platform
     from ...topology import Iommu
 
-__all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port"]
+__all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port", "undriven"]
 
-DRIVEN = ("vtd", "smmuv3")
+DRIVEN = ("vtd", "smmuv3", "riscv-iommu", "amdvi")
 """Kinds of units that there is a driver for."""
 
 
@@ -33,6 +33,23 @@ def open_port(unit: Iommu, base: int, platform: Platform, pages: PageAllocator, 
         from .vtd import VtdPort
 
         return VtdPort(platform, base, pages, unit.name, host_width)
+    if unit.kind == "amdvi":
+        from .amdvi import AmdviPort
+
+        return AmdviPort(platform, base, pages, unit, host_width)
+    if unit.kind == "riscv-iommu":
+        from .riscv import RiscvPort
+
+        return RiscvPort(platform, base, pages, unit.name)
     from .smmuv3 import SmmuV3Port
 
     return SmmuV3Port(platform, base, pages, unit.name)
+
+
+def undriven(unit: Iommu) -> str:
+    """Return why a unit that is enabled has no port."""
+    if unit.kind not in DRIVEN:
+        return f"no driver here programs units of kind {unit.kind}"
+    if unit.base is None:
+        return "no source says where its registers are (a unit that is a PCI function has them where its BAR is set to)"
+    return f"its registers at 0x{unit.base:x} are not within the memory of the board"

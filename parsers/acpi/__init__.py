@@ -1,6 +1,6 @@
 """ACPI tables: the header, the tables that speak of IOMMUs, and those they are held against, each both ways.
 
-MADT, HPET and SRAT declare no IOMMU: the folders of boards are read without their bodies, and `read_body` reads one.
+FADT, MADT, HPET, SLIT and SRAT declare no IOMMU: boards are read without their bodies, and `read_body` reads one.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Fixed structures of ACPI tables: declared with construct, read and written through `struct`.
 
 A specification's table of fields is a `construct.Struct` in some `layout` module. construct needs about 7 µs for a
-20-byte entry where `struct` needs 0.2 (`benchmarks/acpi.py`), so `Layout` derives a `struct.Struct` from the
+20-byte entry where `struct` needs 0.2 (`benchmarks/layout.py`), so `Layout` derives a `struct.Struct` from the
 declaration once, and the tests hold both to the same answers.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from construct import Bytes, Construct, FormatField, Renamed, Struct
@@ -71,6 +72,10 @@ class Layout:
     def read(self, data: bytes | memoryview, offset: int = 0) -> tuple[Any, ...]:
         """Return the fields' values, integers and bytes; the caller has checked that `size` bytes are there."""
         return self._codec.unpack_from(data, offset)
+
+    def read_array(self, data: bytes | memoryview, offset: int, count: int) -> Iterator[tuple[Any, ...]]:
+        """Iterate over the values of `count` structures, one after the other, which the caller knows to be there."""
+        return self._codec.iter_unpack(memoryview(data)[offset : offset + count * self.size])
 
     def write(self, values: tuple[object, ...]) -> bytes:
         """Return the bytes of the given values, in the order of `fields`.

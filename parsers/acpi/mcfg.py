@@ -67,7 +67,7 @@ def read_mcfg(data: bytes, offset: int, report: Report) -> Mcfg:
     start = offset + Mcfg.LAYOUT.size
     size = Allocation.LAYOUT.size
     count, left = divmod(len(data) - start, size)
-    entries = tuple(Allocation.read(data, start + index * size) for index in range(count))
+    entries = Allocation.read_array(data, start, count)
     rest = None
     if left:
         rest = Raw(start + count * size, data[start + count * size :])

@@ -144,8 +144,7 @@ class NodePlace(NamedTuple):
                 expected=f"all of them between offsets {self.fixed_size} and {length}",
                 clause=self.clause, advice=f"{room} of its entries are read",
             )  # fmt: skip
-        first = self.place + start
-        return tuple(entry.read(self.data, first + index * size) for index in range(min(room, count)))
+        return entry.read_array(self.data, self.place + start, min(room, count))
 
     def name(self, start: int, limit: int, field: str, clause: str) -> tuple[str, bool]:
         """Read the name at offset `start` of the table, which ends with the first zero byte before `limit`.
@@ -161,11 +160,11 @@ class NodePlace(NamedTuple):
             )  # fmt: skip
         return name.decode("latin-1"), bool(zero)
 
-    def gaps(self, covered: int, records: Sequence[Record]) -> tuple[Raw, ...]:
-        """Return the bytes of the node that neither its first part, up to offset `covered`, nor the records cover."""
-        spans = [(self.place, covered), *((one.offset, one.offset + one.LAYOUT.size) for one in records)]
+    def gaps(self, covered: int, *arrays: Sequence[Record]) -> tuple[Raw, ...]:
+        """Return the bytes of the node that neither its first part, up to offset `covered`, nor the arrays cover."""
+        spans = [(one[0].offset, one[-1].offset + one[-1].LAYOUT.size) for one in arrays if one]
         gaps = []
-        reached = self.place
+        reached = covered
         for start, stop in (*sorted(spans), (self.end, self.end)):
             if start > reached:
                 gaps.append(Raw(reached, self.data[reached:start], name="padding"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, dataclass_transform
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast, dataclass_transform
 
-from ...base import Finding, Origin
+from ...base import Finding, Origin, printable
 from ...base.findings import Severity
+from ...base.quick import quick
 from .layout import Layout, MisfitError
 
 Bits = Mapping[str, tuple[int, int]]
@@ -35,6 +37,8 @@ class FieldValue(NamedTuple):
 
 
 _Record = TypeVar("_Record")
+_quick = cache(quick)
+"""Only for records that come in arrays, when one is read: to make it takes as long as to make a hundred records."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -64,6 +68,14 @@ class Record:
     def read(cls, data: bytes, offset: int, **parts: Any) -> Self:
         """Read the fixed part at `offset`; the caller has checked that it is inside the data, and gives the rest."""
         return cls(offset, *cls.LAYOUT.read(data, offset), **parts)
+
+    @classmethod
+    def read_array(cls, data: bytes, offset: int, count: int) -> tuple[Self, ...]:
+        """Read `count` records that have nothing but their fixed part, one after the other."""
+        places = range(offset, offset + count * cls.LAYOUT.size, cls.LAYOUT.size)
+        make = _quick(cast("Any", cls))
+        found = cls.LAYOUT.read_array(data, offset, count)
+        return tuple([make(place, *values) for place, values in zip(places, found, strict=True)])
 
     @property
     def layout(self) -> Layout:
@@ -126,8 +138,9 @@ class Raw:
 
 
 def shown(text: str, most: int = 64) -> str:
-    """Return text of the input in quotes, cut to what a sentence can hold."""
-    return repr(text) if len(text) <= most else f"{text[:most]!r} and {len(text) - most} characters more"
+    r"""Return text of the input in quotes as it is written (`'\_SB.PCI0'`), cut to what a sentence can hold."""
+    more = f" and {len(text) - most} characters more" if len(text) > most else ""
+    return f"'{printable(text[:most])}'{more}"
 
 
 class Report:

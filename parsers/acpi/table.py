@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from ...base import Finding, Origin
+from ...base.quick import quick
 from ..errors import ParseError
 from .layout import MisfitError
 from .record import FieldValue, Raw, Record, Report
@@ -15,17 +16,21 @@ from .sdt import SdtHeader, checksum
 
 if TYPE_CHECKING:
     from .dmar import Dmar
+    from .fadt import Fadt
     from .hpet import Hpet
     from .iort import Iort
     from .ivrs import Ivrs
     from .madt import Madt
     from .mcfg import Mcfg
     from .rimt import Rimt
+    from .slit import Slit
     from .srat import Srat
     from .viot import Viot
 
-    Body = Dmar | Hpet | Iort | Ivrs | Madt | Mcfg | Rimt | Srat | Viot | Raw
+    Body = Dmar | Fadt | Hpet | Iort | Ivrs | Madt | Mcfg | Rimt | Slit | Srat | Viot | Raw
     BodyReader = Callable[[bytes, int, Report], Body]
+
+_origin = quick(Origin)
 
 HEADER_SIZE = SdtHeader.LAYOUT.size
 MAX_SIZE = 16 << 20
@@ -36,18 +41,20 @@ CLAUSE = "ACPI 6.5 §5.2.6"
 _READERS = {
     b"APIC": ("madt", "read_madt", 8),
     b"DMAR": ("dmar", "read_dmar", 12),
+    b"FACP": ("fadt", "read_fadt", 80),
     b"HPET": ("hpet", "read_hpet", 20),
     b"IORT": ("iort", "read_iort", 12),
     b"IVRS": ("ivrs", "read_ivrs", 12),
     b"MCFG": ("mcfg", "read_mcfg", 8),
     b"RIMT": ("rimt", "read_rimt", 12),
+    b"SLIT": ("slit", "read_slit", 8),
     b"SRAT": ("srat", "read_srat", 12),
     b"VIOT": ("viot", "read_viot", 12),
 }
 """Signature to module, function, and size of the body's fixed part in bytes. Modules are imported when a table needs
 them: an IORT has no use for what a DMAR costs to import."""
 
-NEIGHBOURS = frozenset({b"APIC", b"HPET", b"SRAT"})
+NEIGHBOURS = frozenset({b"APIC", b"FACP", b"HPET", b"SLIT", b"SRAT"})
 """Signatures of the tables that declare no IOMMU and are only held against those that do. Nearly every machine has
 them: to read them takes longer (10 ms to import, 1 µs an entry) than to read the table that matters."""
 
@@ -81,7 +88,7 @@ class Table:
         """Return where a record of this table stands; `length` in bytes when not that of its fixed part."""
         if length is None:
             length = len(record.data) if isinstance(record, Raw) else record.layout.size
-        return Origin(self.source, self.signature, record.offset, length)
+        return _origin(self.source, self.signature, record.offset, length)
 
     def fields(self) -> Iterator[FieldValue]:
         """Iterate over every field of the table, in the order of the records."""

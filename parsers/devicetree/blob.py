@@ -18,7 +18,7 @@ import re
 import struct
 import sys
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from ...base import Finding, Origin
@@ -88,19 +88,15 @@ def read_devicetree(data: bytes, source: str = "") -> DeviceTree:
         if header.totalsize > len(data):
             message += f": the file is cut off after {len(data)} of {header.totalsize} bytes"
         _refuse(source, "DT-STRUCTURE", "structure block", 0, message, "5.4")
+    tree = index_devicetree(source, nodes, findings, size=len(data))
+    return replace(tree, reservations=reservations, boot_cpu=header.boot_cpuid_phys, version=header.version)
+
+
+def index_devicetree(source: str, nodes: list[Node], findings: list[Finding], *, size: int = 0) -> DeviceTree:
+    """Return the tree of these nodes, parents before their children; phandles and names are looked at."""
     phandles = _index_phandles(nodes, source, findings)
     _check_siblings(nodes, source, findings)
-    return DeviceTree(
-        source=source,
-        root=nodes[0],
-        nodes=tuple(nodes),
-        phandles=phandles,
-        reservations=reservations,
-        boot_cpu=header.boot_cpuid_phys,
-        version=header.version,
-        size=len(data),
-        findings=tuple(findings),
-    )
+    return DeviceTree(source, nodes[0], tuple(nodes), phandles, size=size, findings=tuple(findings))
 
 
 def build_devicetree(tree: DeviceTree) -> bytes:

@@ -32,6 +32,9 @@ ENCODING = "latin-1"
 CELL = 4
 """Bytes of a cell."""
 
+OVERLAY = "__overlay__"
+"""Name of the node of an overlay's fragment that holds what it adds."""
+
 FDT_PROP = 3
 
 
@@ -42,11 +45,13 @@ class Property(FdtProperty):  # type: ignore[misc]
         name: such as `iommus`.
         raw: the value, as bytes.
         offset: where the value begins in the file, in bytes; 0 for a property that was not read from a file.
+        source: name of the file, when it is another one than that of the tree: an overlay.
     """
 
     name: str
     raw: bytes
     offset: int
+    source: str = ""
 
     def __init__(self, name: str, raw: bytes = b"", offset: int = 0) -> None:  # pyfdt's own would search each letter
         """Make a property of the given bytes."""
@@ -132,6 +137,7 @@ class Node(FdtNode):  # type: ignore[misc]
         children: in order.
         subdata: properties and children as they were read, with whatever is there twice.
         offset: where the node begins in the file, in bytes; 0 for a node that was not read from a file.
+        source: name of the file, when it is another one than that of the tree: an overlay.
     """
 
     name: str
@@ -140,6 +146,7 @@ class Node(FdtNode):  # type: ignore[misc]
     children: list[Node]
     subdata: list[Property | Node]
     offset: int
+    source: str = ""
 
     def __init__(self, name: str, parent: Node | None = None, offset: int = 0) -> None:
         """Make a node without anything in it; it is not added to the parent."""
@@ -233,6 +240,7 @@ class DeviceTree:
         version: version of the format.
         size: bytes of the file.
         findings: what is wrong with the file, in the order in which it was found.
+        overlays: names and sizes of the overlays that were applied to it, in their order.
     """
 
     source: str
@@ -244,6 +252,17 @@ class DeviceTree:
     version: int = 17
     size: int = 0
     findings: tuple[Finding, ...] = field(default=(), repr=False)
+    overlays: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_overlay(self) -> bool:
+        """Whether the tree is an overlay, which changes another tree: it has a fragment."""
+        return any(child.name == OVERLAY for fragment in self.root.children for child in fragment.children)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of all files that the tree came from."""
+        return (self.source, *(name for name, _ in self.overlays))
 
     def node(self, path: str) -> Node | None:
         """Return the node of that full path (of several, the first), or None."""
@@ -258,7 +277,8 @@ class DeviceTree:
     def origin(self, node: Node, name: str = "", offset: int | None = None, length: int | None = None) -> Origin:
         """Name a place: a node, one of its properties, or `length` bytes at `offset` of that property's value."""
         part = f"{node.path} {name}" if name else node.path
-        return Origin(self.source, part, offset, length)
+        source = (node.properties.get(name) or node).source or self.source
+        return Origin(source, part, offset, length)
 
 
 def padded(data: bytes) -> bytes:

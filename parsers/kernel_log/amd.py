@@ -14,10 +14,9 @@ from .joiner import Family, Kind, Part, joined
 from .records import AmdEvent, Facts, LogRecord, UnitError
 
 _PLACE = r"(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
+_FIELD = r"(?:device=" + _PLACE + r"|[a-z_]{1,10}=0x[0-9a-f]{1,16})"
 _HEAD = re.compile(r"Event logged \[\s*$")
-_EVENT = re.compile(
-    r"(?:Event logged \[ ?)?([A-Z_]{1,32}) ((?:[a-z_]{1,10}=(?:0x[0-9a-f]{1,16}|" + _PLACE + r"),? ?){1,6})\]?"
-)
+_EVENT = re.compile(r"(?:Event logged \[ ?)?([A-Z_]{1,32}) ((?:" + _FIELD + r",? ?){1,6})\]?")
 _PAGE_FAULT = re.compile(
     r"Event logged \[(IO_PAGE_FAULT) (?:device=(" + _PLACE + r") )?"
     r"domain=0x([0-9a-f]{1,5}) address=0x([0-9a-f]{1,16}) flags=0x([0-9a-f]{1,4})\]"
@@ -28,7 +27,7 @@ _UNKNOWN = re.compile(
 )
 _PPR = re.compile(
     r"PPR logged \[(Request ignored due to GN=0|Invalid request format) \("
-    r"((?:[a-z_]{1,10}=(?:0x[0-9a-f]{1,16}|" + _PLACE + r") ?){1,6})"
+    r"((?:" + _FIELD + r" ?){1,6})"
 )
 _NOTICE = re.compile(
     r"(IOMMU event log overflow|IOMMU Event log restarting|Completion-Wait loop timed out|"

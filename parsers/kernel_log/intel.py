@@ -1,6 +1,7 @@
 """Lines of Intel's driver, `drivers/iommu/intel/{dmar,iommu}.c` of Linux.
 
-Up to 5.13 the fault reason is decimal; since 5.14 it is hexadecimal, and says so by its `0x`.
+Up to 5.13 the fault reason is decimal; since 5.14 it is hexadecimal, and says so by its `0x`. 7.2 prints the segment of
+the device too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _ACCESS: dict[str | None, LogAccess] = {"R": "read", "r": "read", "W": "write", 
 REASON = r"\[fault reason (0x)?([0-9a-f]{1,4})\] ?(.*)"
 _REQUEST = re.compile(
     r"(?:DMAR: ?)?\[?(?:DMA ([RrWw])(?:ead|rite)|INTR-REMAP)(?:\]|: | NO_PASID\]| PASID 0x([0-9a-f]{1,8})\]) ?"
-    r"Request device \[{1,2}((?:0x)?[0-9a-f]{2}:(?:0x)?[0-9a-f]{2}\.[0-7])\]"
+    r"Request device \[{1,2}(?:([0-9a-f]{4,8}):)?((?:0x)?[0-9a-f]{2}:(?:0x)?[0-9a-f]{2}\.[0-7])\]"
     r"(?: PASID ([0-9a-f]{1,8}))? fault (?:addr|index) (?:0x)?([0-9a-f]{1,16})(?: *" + REASON + r"| *$)"
 )
 _TABLE = re.compile(
@@ -36,7 +37,7 @@ _fault, _status = quick(VtdFault), quick(VtdStatus)
 
 def _build_fault(driver: str, unit: str, parts: list[Part]) -> LogRecord:
     first = parts[0]
-    access, pasid, place, old_pasid, address, hexadecimal, reason, meaning = first.match.groups()
+    access, pasid, segment, place, old_pasid, address, hexadecimal, reason, meaning = first.match.groups()
     tables: Facts = ()
     if len(parts) > 1:
         if reason is None and parts[1].kind == "reason":
@@ -53,7 +54,7 @@ def _build_fault(driver: str, unit: str, parts: list[Part]) -> LogRecord:
         driver,
         unit,
         _ACCESS[access],
-        None,
+        None if segment is None else int(segment, 16),
         _rid(place),
         None if pasid is None or pasid == _NO_PASID else int(pasid, 16),
         int(address, 16),

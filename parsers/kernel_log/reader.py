@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -68,14 +68,18 @@ class KernelLog:
     """
 
     name: str
-    records: Iterator[LogRecord]
     counts: LogCounts
+    records: Generator[LogRecord, None, None] = field(init=False)
     unparsed: list[LogLine] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[LogRecord]:
         """Iterate over the records that are left."""
         return self.records
+
+    def close(self) -> None:
+        """Let go of the file at once, where not all records are wanted."""
+        self.records.close()
 
 
 def read_kernel_log(
@@ -102,12 +106,12 @@ def read_kernel_log(
         ParseError: the log cannot be opened; while iterating: it is packed in a way that is not read here.
     """
     stream = ByteSource(source, name, wait)
-    log = KernelLog(stream.name, iter(()), LogCounts(), findings=stream.findings)
+    log = KernelLog(stream.name, LogCounts(), findings=stream.findings)
     log.records = _records(stream, log, Envelope(log.name, year))
     return log
 
 
-def _records(stream: ByteSource, log: KernelLog, envelope: Envelope) -> Iterator[LogRecord]:
+def _records(stream: ByteSource, log: KernelLog, envelope: Envelope) -> Generator[LogRecord, None, None]:
     """Iterate over the records of a log, and keep count."""
     finder: LineFinder | None = None
     joiner = Joiner()

@@ -79,7 +79,7 @@ class VtdFault(LogRecord):
 
     Attributes:
         access: see `LogAccess`.
-        segment: PCI segment; only Xen prints it.
+        segment: PCI segment; only Xen, and Linux since 7.2, print it.
         source: requester ID.
         pasid: None: none, or a kernel that does not tell.
         address: address of the page, or index of the interrupt's table entry.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from ...base import Finding, Origin, parse_pci_address
-from ..sources import read_file
+from ..files import DISK, Files, text_of
 from .records import PCIE_TYPES, PciFunction, PciTopology, Resource
 
 HEADER_BYTES = 64
@@ -31,18 +31,18 @@ _EXTENDED = 0x100
 _Value = TypeVar("_Value")
 
 
-def read_sysfs_pci(root: Path, source: str = "/sys") -> PciTopology:
-    """Read all PCI functions below `root`, which is `/sys` or a copy of it.
+def read_sysfs_pci(root: str, source: str = "/sys", files: Files = DISK) -> PciTopology:
+    """Read all PCI functions below `root`, which is `/sys` or a copy of it, on disk or in other `files`.
 
     What cannot be read is left out, with a finding. Without privileges Linux shows only the first 64 bytes of
     configuration space: then `pcie_type` is not known.
     """
-    folder = root / "bus" / "pci" / "devices"
+    folder = os.path.join(root, "bus/pci/devices")
     where = Origin(source, "bus/pci/devices")
     findings: list[Finding] = []
     names: list[str] = []
     try:
-        names = sorted(entry.name for entry in folder.iterdir() if parse_pci_address(entry.name))
+        names = [name for name in files.names(folder) if parse_pci_address(name)]
     except FileNotFoundError:
         pass  # a machine without PCI
     except OSError as error:
@@ -62,7 +62,9 @@ def read_sysfs_pci(root: Path, source: str = "/sys") -> PciTopology:
         )
     functions = []
     for name in names[:MAX_FUNCTIONS]:
-        function = _read_function(folder / name, Origin(source, f"bus/pci/devices/{name}"), findings)
+        function = _read_function(
+            files, os.path.join(folder, name), Origin(source, f"bus/pci/devices/{name}"), findings
+        )
         if function is not None:
             functions.append(function)
     if any(not function.pcie_known for function in functions):
@@ -79,10 +81,10 @@ def read_sysfs_pci(root: Path, source: str = "/sys") -> PciTopology:
     return PciTopology(tuple(functions), tuple(findings), source)
 
 
-def _read_function(entry: Path, origin: Origin, findings: list[Finding]) -> PciFunction | None:
+def _read_function(files: Files, entry: str, origin: Origin, findings: list[Finding]) -> PciFunction | None:
     """Read one function from its folder, whose name is its address; None when its configuration space is not there."""
-    segment, rid = parse_pci_address(entry.name) or (0, 0)
-    config = _read_config(entry / "config", origin, findings)
+    segment, rid = parse_pci_address(os.path.basename(entry)) or (0, 0)
+    config = _read_config(files, os.path.join(entry, "config"), origin, findings)
     if config is None:
         return None
 
@@ -90,7 +92,7 @@ def _read_function(entry: Path, origin: Origin, findings: list[Finding]) -> PciF
         """Return what `read` makes of a text file beside the configuration space."""
         text = ""
         try:
-            text = read_file(str(entry / name), TEXT_BYTES).decode("ascii", "replace").strip()
+            text = text_of(files.read(os.path.join(entry, name), TEXT_BYTES)).strip()
             return read(text)
         except FileNotFoundError:
             return otherwise
@@ -135,22 +137,24 @@ def _read_function(entry: Path, origin: Origin, findings: list[Finding]) -> PciF
         pcie_known=pcie_type is not None if pcie else len(config) > HEADER_BYTES,
         ari=attribute("ari_enabled", int, 0, "0 or 1") != 0,
         acs=struct.unpack_from("<HH", config, acs + 4) if acs else None,
-        driver=_link(entry / "driver"),
-        physfn=_link(entry / "physfn"),
+        driver=_link(files, os.path.join(entry, "driver")),
+        physfn=_link(files, os.path.join(entry, "physfn")),
         numa_node=attribute("numa_node", _numa_node, None, "a decimal number"),
         resources=attribute("resource", _resources, (), "lines of three hexadecimal numbers"),
     )
 
 
-def _read_config(path: Path, origin: Origin, findings: list[Finding]) -> bytes | None:
+def _read_config(files: Files, path: str, origin: Origin, findings: list[Finding]) -> bytes | None:
     """Return the configuration space as far as it can be read; None when not even its header can."""
     try:
-        config = read_file(str(path), CONFIG_BYTES)
+        config = files.read(path, CONFIG_BYTES)
     except OSError as error:
         found = f"not readable ({error.strerror or error})"
     else:
         if len(config) >= HEADER_BYTES:
-            return config
+            # tar fills up with zeros what only root may read.
+            hidden = config[_STATUS] & _HAS_CAPABILITIES and not any(config[HEADER_BYTES:])
+            return config[:HEADER_BYTES] if hidden else config
         found = f"{len(config)} bytes long"
     findings.append(
         Finding(
@@ -194,14 +198,14 @@ def _find_extended(config: bytes, wanted: int) -> int:
     return 0
 
 
-def _link(path: Path) -> str | None:
+def _link(files: Files, path: str) -> str | None:
     """Return the name that a symbolic link leads to; in a copy without links, the text of the file."""
     try:
-        return path.readlink().name
+        return os.path.basename(files.link(path))
     except OSError:  # it is no link, or not there
         pass
     try:
-        return read_file(str(path), 64).decode("ascii", "replace").strip() or None
+        return text_of(files.read(path, 64)).strip() or None
     except OSError:
         return None
 

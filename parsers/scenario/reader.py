@@ -188,7 +188,7 @@ class _Reader:
         vm, thing = (fields.text(key, required=True) if key in keys else "" for key in ("vm", "object"))
         if vm and vm not in self.names:
             fields.wrong("vm", "there is no such VM", vm, ", ".join(sorted(self.names)) or "a VM of the file")
-        elif thing and thing not in self.objects[vm]:
+        elif vm and thing and thing not in self.objects[vm]:
             known = ", ".join(sorted(self.objects[vm]))
             fields.wrong("object", "the guest's manager has no such object", thing, known or "an object")
         device = fields.text("device", required=True) if "device" in keys else ""

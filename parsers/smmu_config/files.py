@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...base import Finding, Origin
 from ..errors import ParseError
-from ..sources import read_file
+from ..files import read_file
 from .excerpt import excerpt
 from .lexer import Text, Word, tokens
 from .report import Report

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from iommuman.topology import Topology, load_topology
 
 from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, HANDMADE
@@ -31,6 +34,26 @@ def test_a_board_and_itself_are_the_same(run: Callable[..., Ran]) -> None:
     """Nothing is written on stdout, and the status is 0."""
     ran = run("diff", ACPI, ACPI)
     assert (ran.status, ran.out) == (0, "")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_is_looked_for(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, enabled: bool) -> None:
+    """Python's collector rests while boards are read and compared, and is as before afterwards, also after trouble."""
+    during = []
+
+    def load(*arguments: Any, **options: Any) -> Topology:
+        during.append(gc.isenabled())
+        return load_topology(*arguments, **options)
+
+    monkeypatch.setattr("iommuman.topology.load.load_topology", load)
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        assert run("diff", ACPI, TREE).status == 1
+        assert run("diff", ACPI, "nowhere").status == 2
+        assert (during, gc.isenabled()) == ([False] * 4, enabled)
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_two_boards_differ(run: Callable[..., Ran]) -> None:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import socket
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from iommuman.base import Origin
 from iommuman.cli import faults as faults_command
+from iommuman.cli.fault_journal import FaultJournal
 from iommuman.cli.incident import fault_of
 from iommuman.faults import Fault
-from iommuman.faults.report.out import json_line
-from iommuman.logging_backend import packets, snapshot
+from iommuman.faults.report.out import json_line, to_slog2
+from iommuman.logging_backend import BufferConfig, Placement, SetConfig, packets, register, snapshot
 from iommuman.manager import Access, Manager, simulate
 from iommuman.manager.dma import TracedMemory, access
 from iommuman.topology import load_topology
 
 from tests.cli.conftest import Ran
-from tests.conftest import BOARDS
+from tests.conftest import BOARDS, FIXTURES, HANDMADE
 
 SMMU, VTD = BOARDS / "virt-smmuv3-numa", BOARDS / "q35-vtd"
 LINE = (
@@ -92,6 +97,37 @@ def test_equal_faults_are_explained_once(run: Callable[..., Ran]) -> None:
     ]
 
 
+def test_a_storm_over_many_pages_is_explained_once(run: Callable[..., Ran]) -> None:
+    """Faults that differ in their pages alone have one explanation, with how many pages there are."""
+    options = ("--board", HANDMADE / "dmar-segments", "--config", FIXTURES / "logs" / "vms.smmu")
+    blocks = run("explain", FIXTURES / "logs" / "storm.log", *options).out.strip().split("\n\n")
+    assert [block.splitlines()[-1] for block in blocks] == [
+        "times: 86 alike, at 78 pages from 0x7d000000 to 0x7d05d000",
+        "times: 3 alike",
+        "times: 18 alike, at 18 pages from 0x20000000 to 0x20022000",
+        "times: 212 alike",
+        "times: 4 alike",
+    ]
+
+
+FEATURES = "DMAR: dmar0: reg_base_addr fed90000 ver 1:0 cap d2008c222f0606 ecap f00f4a"
+
+
+def test_feature_registers_are_explained(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What tells of no fault may tell what a unit can do: pasted, in a log of a boot, or in sysfs."""
+    first = "what: a VT-d unit with CAP 0xd2008c222f0606, ECAP 0xf00f4a ["
+    (tmp_path / "intel-iommu").mkdir()
+    (tmp_path / "intel-iommu" / "cap").write_text("d2008c222f0606\n")
+    (tmp_path / "intel-iommu" / "ecap").write_text("f00f4a\n")
+    for what in (FEATURES, VTD / "linux" / "kernel.log", tmp_path, "CAP=0xd2008c222f0606 ECAP=0xf00f4a"):
+        ran = run("explain", what)
+        assert ran.status == 0
+        assert ran.out.startswith(first)
+        assert "has: interrupt remapping (ECAP.IR)\n" in ran.out
+    assert run("explain", f"{FEATURES}\n{LINE}").out.startswith("what: a VT-d unit refused")
+    assert run("explain", "IDR0=0x100000000").status == 3
+
+
 def test_stdin_is_explained(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an argument, or with `-`, what stands on stdin is explained."""
     for arguments in ((), ("-",)):
@@ -102,7 +138,7 @@ def test_stdin_is_explained(run: Callable[..., Ran], monkeypatch: pytest.MonkeyP
 def test_many_different_faults_are_not_all_explained(run: Callable[..., Ran], tmp_path: Path) -> None:
     """After 32 the others are counted, with the command that lists them."""
     log = tmp_path / "log"
-    log.write_text("\n".join(LINE.replace("0xe81759000", f"0x{page:x}000") for page in range(1, 41)), encoding="utf-8")
+    log.write_text("\n".join(LINE.replace("[02:01.0]", f"[{bus:02x}:01.0]") for bus in range(1, 41)), encoding="utf-8")
     ran = run("explain", log)
     assert ran.out.count("what: ") == 32
     assert ran.err == "8 more faults that differ: 'iommuman faults' lists them\n"
@@ -149,6 +185,18 @@ def test_faults_are_listed_with_their_devices(run: Callable[..., Ran]) -> None:
     assert len(lines) == 32
 
 
+def test_a_fault_beside_a_board_has_its_place(run: Callable[..., Ran]) -> None:
+    """What the address falls in stands behind the fault, and among the attributes: reserved memory, or a VM's."""
+    log, board = FIXTURES / "logs" / "storm.log", HANDMADE / "dmar-segments"
+    options = (log, "--board", board, "--config", FIXTURES / "logs" / "vms.smmu")
+    lines = run("faults", *options).out.splitlines()
+    assert lines[0].endswith("write at 0x7d000000 by 0000:02:00.0, in reserved memory (rmrr) for 0000:00:02.0")
+    assert lines[-1].endswith("read at 0x20022000 by 0000:01:00.0, in grant linux (rw) of 0000:02:00.0")
+    found = [json.loads(line)["Attributes"] for line in run("faults", *options, "--format", "jsonl").out.splitlines()]
+    assert found[-1]["fault.place"] == "grant linux (rw) of 0000:02:00.0"
+    assert sum("fault.place" not in one for one in found) == 4
+
+
 def test_json_lines_are_read_back(run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `--format jsonl` writes is a log again, as a file and on stdin."""
     first = run("faults", SMMU / "linux" / "faults.log", "--board", SMMU, "--format", "jsonl").out
@@ -168,6 +216,99 @@ def test_faults_go_into_the_log_and_come_back(run: Callable[..., Ran], tmp_path:
     assert run("report", tmp_path / "copy", "--format", "json").out == (
         run("report", SMMU / "linux" / "faults.log", "--format", "json").out
     )
+
+
+def overfilled(folder: Path, name: str, also: int = 0) -> Path:
+    """Return a buffer of 4 pages that 500 faults were written to, after some packets that are none."""
+    with register(SetConfig("test", (BufferConfig(name, 4),)), 0, Placement(directory=folder)) as writer:
+        for number in range(also):
+            writer.log(0, 0, 5, f"line {number}")
+        for number in range(500):
+            fault = Fault(Origin("x"), "vtd", iommu="dmar0", reason="no", time=10**18 + number, clock="utc")
+            fault = replace(fault, identifier=8, address=number << 12)
+            assert writer.log_fields(0, *to_slog2(fault), fault.time) == 0
+        assert writer.path is not None
+        return writer.path
+
+
+def test_what_a_log_overwrote_is_lost(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Faults that a full ring has overwritten are lost faults, in the report and in the list: none is missing."""
+    path = overfilled(tmp_path / "log", "faults")
+    listed = run("faults", path).out.splitlines()
+    assert "packets of the log were overwritten or damaged before they were read" in listed[0]
+    found = json.loads(run("report", path, "--format", "json").out)
+    (loss,) = found["lost"]["rows"]
+    assert (found["accesses"], loss["unit"], loss["notices"]) == (len(listed) - 1, "slog2", 1)
+    assert 0 < found["accesses"] < 500
+    assert loss["count"] == 500 - found["accesses"]
+    run("slog2info", "--save", tmp_path / "copy")
+    assert json.loads(run("report", tmp_path / "copy", "--format", "json").out)["lost"] == found["lost"]
+
+
+def test_what_a_mixed_buffer_overwrote_need_not_be_faults(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Of a buffer that holds other packets too it is said that packets are lost, not how many of them were faults."""
+    path = overfilled(tmp_path / "log", "b", also=9)
+    (loss,) = json.loads(run("report", path, "--format", "json").out)["lost"]["rows"]
+    assert (loss["count"], loss["notices"]) == (0, 1)
+    assert loss["reason"].endswith("not all of them need have been faults")
+
+
+def test_what_was_cleared_is_not_lost(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Packets that somebody cleared on purpose are no loss."""
+    path = overfilled(tmp_path / "log", "faults")
+    assert run("slog2info", "-c").status == 0
+    assert run("faults", path).out == ""
+
+
+@pytest.fixture
+def journal() -> Iterator[tuple[str, socket.socket]]:
+    """Give a socket that listens like the journal's, at a path short enough for a socket."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"{folder}/journal")
+        listener.settimeout(10)
+        yield f"{folder}/journal", listener
+
+
+def test_faults_go_into_the_journal(
+    run: Callable[..., Ran], tmp_path: Path, journal: tuple[str, socket.socket]
+) -> None:
+    """`--to journald` sends a message a fault, in the journal's protocol, byte by byte."""
+    path, listener = journal
+    log = tmp_path / "log"
+    log.write_text(LINE, encoding="utf-8")
+    ran = run("faults", log, "--to", f"journald:{path}")
+    assert (ran.status, ran.out) == (0, "")
+    lines = listener.recv(1 << 16).split(b"\n")
+    assert lines[:3] == [
+        b"MESSAGE=DMAR: no permission to write (LGN.2): write at 0xe81759000 by ID 0x208",
+        b"PRIORITY=3",
+        b"SYSLOG_IDENTIFIER=iommuman",
+    ]
+    assert b"FAULT_ADDRESS=0xe81759000" in lines
+    assert b"FAULT_IDENTIFIER=520" in lines
+    assert lines[-1] == b""
+
+
+def test_a_journal_that_does_not_take_them_is_said(
+    run: Callable[..., Ran], journal: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is not there, and one that goes away while faults are sent, end the command with status 3."""
+    ran = run("faults", VTD / "linux" / "faults.log", "--to", "journald:/absent/socket")
+    assert (ran.status, ran.err.count("\n")) == (3, 1)
+    assert "/absent/socket: cannot be reached" in ran.err
+    path, _ = journal
+    monkeypatch.setattr(FaultJournal, "send", lambda *_: errno.ECONNREFUSED)
+    ran = run("faults", VTD / "linux" / "faults.log", "--to", f"journald:{path}")
+    assert ran.status == 3
+    assert f"{path}: cannot be written to: found Connection refused" in ran.err
+
+
+@pytest.mark.parametrize("where", ["", "syslog", "journald:", "jsonl:x"])
+def test_a_place_for_faults_that_is_none_is_said(run: Callable[..., Ran], where: str) -> None:
+    """Anything but stdout, slog2 and the journal is wrong usage."""
+    ran = run("faults", "-", "--to", where)
+    assert ran.status == 2
+    assert "is neither stdout, slog2, journald nor journald:SOCKET" in ran.err
 
 
 def test_packed_logs_and_pipes_are_read(
@@ -263,7 +404,11 @@ def test_an_earlier_report_that_is_none_is_said(run: Callable[..., Ran], tmp_pat
 
 @pytest.mark.parametrize(
     ("board", "kind", "name"),
-    [("q35-vtd", "vtd", "LGN.2"), ("virt-smmuv3-acpi", "smmuv3", "F_PERMISSION")],
+    [
+        ("q35-vtd", "vtd", "LGN.2"),
+        ("virt-smmuv3-acpi", "smmuv3", "F_PERMISSION"),
+        ("riscv-virt-sys-dt", "riscv-iommu", ""),
+    ],
 )
 def test_an_incident_is_a_fault(board: str, kind: str, name: str) -> None:
     """What the manager recorded has all that its raw record holds, the device, and the object that it was in."""

@@ -12,6 +12,7 @@ from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, FIXTURES
 
 VTD, SMMU = str(BOARDS / "q35-vtd"), str(BOARDS / "virt-smmuv3-acpi")
+RISCV = str(BOARDS / "riscv-virt-sys-dt")
 
 
 @pytest.fixture
@@ -64,6 +65,30 @@ def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path)
     ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"), "--degraded")
     assert ran.status == 1
     assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit smmuv2@51400000 is not programmed" in ran.out
+
+
+def test_a_riscv_board(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What is configured is reached, an access is shown with all that is read, and a unit without registers is told."""
+    path = tmp_path / "disk.smmu"
+    path.write_text("smmu riscv\nallow disk 0x80000000,1M\ndevice pci:0:3.0 disk\n", encoding="utf-8")
+    ran = run("prove", "--board", RISCV, "--config", str(path), "--keep")
+    assert (
+        "0000:00:03.0  riscv-iommu@3010000 ID 0x18, object 1 of the configuration: reaches 1 MiB, as granted" in ran.out
+    )
+    arguments = ("dma", "--board", RISCV, "--config", str(path), "--keep", "--device", "0000:00:03.0")
+    ran = run(*arguments, "--write", "0x80000010,4")
+    assert ran.status == 0
+    assert "    device context (DC)  [0x" in ran.out
+    assert ran.out.splitlines()[-1] == "    allowed: physical 0x80000010"
+    ran = run(*arguments, "--read", "0x90000000")
+    assert ran.status == 1
+    assert (
+        "    REFUSED: the guest's address is not mapped, or not for reading (READ_GUEST_PAGE_FAULT)\n"
+        "    recorded: 1500000008180000 "
+    ) in ran.out
+    ran = run("prove", "--board", str(BOARDS / "riscv-virt-dt"))
+    assert ran.status == 4
+    assert "riscv-iommu@0000:00:02.0: it is not safe to start: no source says where its registers are" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -127,6 +128,49 @@ def test_faults_can_go_to_json_lines(run: Callable[..., Ran], tmp_path: Path) ->
     assert lines[0]["SeverityNumber"] == 17
 
 
+def test_faults_can_go_to_several_places(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Each place of a list gets every refused access: the log, a file and the journal."""
+    path, faults = tmp_path / "s", tmp_path / "faults,1.jsonl"
+
+    def use() -> None:
+        with Client.connect(str(path), "driver", ("attach", "dma")) as client:
+            client.dma("41:00.0", 0x80000000)
+
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(f"{folder}/j")
+        journal.settimeout(10)
+        thread = meanwhile(path, use)
+        places = f"slog2,jsonl:{faults},journald:{folder}/j"
+        ran = run("run", "--board", BOARD, "--socket", path, "--access", access(tmp_path), "--faults-to", places)
+        thread.join()
+        message = journal.recv(1 << 16)
+    assert ran.status == 0
+    said = "vtd@fed90000: the root entry is not present (LRT.2): read at 0x80000000 by 0000:41:00.0"
+    assert said in {one.text for one in packets(snapshot(tmp_path / "log"))}
+    assert [json.loads(line)["Body"] for line in faults.read_text().splitlines()] == [said]
+    assert message.startswith(f"MESSAGE={said}\nPRIORITY=3\n".encode())
+
+
+def test_a_journal_that_goes_away_does_not_stop_the_service(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What could not be sent is said in the log, and the service goes on."""
+    path = tmp_path / "s"
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(f"{folder}/j")
+
+        def use() -> None:
+            journal.close()
+            with Client.connect(str(path), "driver", ("attach", "dma")) as client:
+                client.dma("41:00.0", 0x80000000)
+
+        thread = meanwhile(path, use)
+        options = ("--access", access(tmp_path), "--faults-to", f"journald:{folder}/j")
+        ran = run("run", "--board", BOARD, "--socket", path, *options)
+        thread.join()
+    assert ran.status == 0
+    said = [one.text for one in packets(snapshot(tmp_path / "log"))]
+    assert f"{folder}/j cannot be written to: Connection refused" in said
+
+
 def test_a_full_disk_does_not_stop_the_service(run: Callable[..., Ran], tmp_path: Path) -> None:
     """A file of faults that cannot be written is said in the log."""
     path = tmp_path / "s"
@@ -174,6 +218,7 @@ def test_an_unsafe_start_is_refused_with_the_reason(run: Callable[..., Ran], tmp
     [
         (("--access", "absent"), "the access list is of no use"),
         (("--faults-to", "jsonl:/absent/file"), "refused accesses cannot be written"),
+        (("--faults-to", "journald:/absent"), "refused accesses cannot be written: cannot be reached"),
         (("--socket", "/absent/s"), "no socket can be made"),
     ],
 )
@@ -187,7 +232,17 @@ def test_what_it_needs_and_has_not_is_status_4(
 
 
 @pytest.mark.parametrize(
-    "options", [("--faults-to", "syslog"), ("--faults-to", "jsonl:"), ("--mode", "9"), ("--mode", "7777")]
+    "options",
+    [
+        ("--faults-to", "syslog"),
+        ("--faults-to", "jsonl:"),
+        ("--faults-to", "slog2,"),
+        ("--faults-to", "slog2,jsonl:a,slog2"),
+        ("--faults-to", "jsonl:a,jsonl:b"),
+        ("--faults-to", "journald:"),
+        ("--mode", "9"),
+        ("--mode", "7777"),
+    ],
 )
 def test_wrong_options_are_status_2(run: Callable[..., Ran], tmp_path: Path, options: tuple[str, ...]) -> None:
     """What an option cannot mean is said with the usage."""

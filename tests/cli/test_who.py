@@ -48,6 +48,33 @@ def test_interrupts_and_reserved_memory_are_told(run: Callable[..., Ran]) -> Non
     )
 
 
+def test_the_cost_of_reserved_memory_is_told_on_request(run: Callable[..., Ran]) -> None:
+    """Whole pages and page tables of what must stay mapped, in words and in bytes; without any nothing."""
+    board = HANDMADE / "dmar-segments"
+    tables = "92 KiB with pages of 4 KiB, 12 KiB with the largest pages that fit"
+    assert run("who", "--cost", board, "00:02.0").out.splitlines()[-2:] == [
+        "    costs 40 MiB of memory that nobody else gets",
+        f"    costs page tables of 4 levels, in each domain that maps it: {tables}",
+    ]
+    document = json.loads(run("who", "--cost", "--format", "json", board, "00:02.0").out)
+    assert document["cost"] == {"memory": 40 << 20, "rounding": 0, "levels": 4, "small": 23 * 4096, "large": 3 * 4096}
+    assert run("who", "--cost", board, "00:1f.2").out.endswith(
+        "    costs nothing: no reserved memory has to stay mapped for this device\n"
+    )
+    assert json.loads(run("who", "--cost", "--format", "json", board, "00:1f.2").out)["cost"] is None
+    assert "cost" not in json.loads(run("who", "--format", "json", board, "00:1f.2").out)
+    ran = run("who", "--cost", "--sid", "1", "--iommu", "x", board)
+    assert (ran.status, "--cost goes with a DEVICE" in ran.err) == (2, True)
+
+
+def test_rounding_to_pages_is_told(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """Of a region that does not end with a page, the rest of the page is lost too."""
+    config = tmp_path / "x.smmu"
+    config.write_text("smmu vtd\nunit u 0xfed90000\ndevice pci:0:2.0\n    reserved 0x1000,0x1800\n")
+    ran = run("who", "--cost", "--config", config, HANDMADE / "dmar-segments", "00:02.0")
+    assert "    costs 8 KiB of memory that nobody else gets, 2 KiB of it by rounding to whole pages\n" in ran.out
+
+
 def test_a_device_without_iommu_is_an_answer(run: Callable[..., Ran]) -> None:
     """No IOMMU is said in words, with the reason, and the status is 0."""
     ran = run("who", BOARDS / "virt-bypass-acpi", "0000:80:00.0")

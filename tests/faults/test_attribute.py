@@ -13,6 +13,7 @@ from iommuman.faults import Fault
 from iommuman.faults import attribute as module
 from iommuman.faults.attribute import MOST_LISTED, Attributor, attribute
 from iommuman.faults.raw import decode_many, from_words, smmuv3, vtd
+from iommuman.iommu.amdvi.names import EventCode
 from iommuman.iommu.smmuv3.model import Model, Transaction
 from iommuman.iommu.vtd.model import WRITE, RemappingUnit
 from iommuman.manager import Access, Manager, simulate
@@ -40,20 +41,24 @@ BRIDGED = {"0000:02:01.0", "0000:02:02.0"}
 _DMAR = re.compile(
     r"\[DMA (Read|Write).*device \[([0-9a-f:.]+)\] fault addr 0x([0-9a-f]+) \[fault reason 0x([0-9a-f]+)\]"
 )
+_AMD = re.compile(
+    r"(?:0000:(?P<by>\S+): )?AMD-Vi: Event logged \[(?P<code>[A-Z_]+) (?:device=0000:(?P<device>\S+) )?"
+    r".*address=0x(?P<address>[0-9a-f]+) flags=0x(?P<flags>[0-9a-f]+)"
+)
 
 
 def genuine() -> list[tuple[str, str, list[str]]]:
     """Return (board, device, lines) of the faults that were provoked in Linux, where the unit's record can be had."""
     found = []
     for path in sorted(BOARDS.glob("*/linux/faults.json")):
-        if path.parts[-3].startswith(("q35-vtd", "virt-")) and "virtio" not in str(path):
+        if path.parts[-3].startswith(("q35-vtd", "q35-amd", "virt-")) and "virtio" not in str(path):
             document = json.loads(Path(path).read_text())
             found += [(path.parts[-3], one["device"], one["lines"]) for one in document["faults"] if one["lines"]]
     return found
 
 
 def faults_of(lines: list[str]) -> list[Fault]:
-    """Return the records that the lines show: VT-d's in words, SMMUv3's as its four words."""
+    """Return the records that the lines show: VT-d's and AMD-Vi's put together, SMMUv3's as its four words."""
     found = []
     for number, line in enumerate(lines):
         if match := _DMAR.search(line):
@@ -61,6 +66,11 @@ def faults_of(lines: list[str]) -> list[Fault]:
             sid, read = bus << 8 | device << 3 | function, match[1] == "Read"
             raw = vtd.encode(FI=int(match[3], 16), SID=sid, FR=int(match[4], 16), T1=read, F=1)
             found.append(vtd.decode(raw, Origin("log", line=number)))
+        elif match := _AMD.search(line):
+            bus, device, function = (int(part, 16) for part in re.split("[:.]", match["by"] or match["device"]))
+            second = EventCode[match["code"]] << 28 | int(match["flags"], 16) << 16
+            words = f"0x{bus << 8 | device << 3 | function:x} 0x{second:x} 0x{match['address']} 0x0"
+            found.append(from_words(words, architecture="amdvi", iommu="ivhd0")[0].fault)
         elif "event 0x" in line and "received:" in line and len(lines) > number + 4:
             words = " ".join(one.split(": ", 1)[1].strip() for one in lines[number + 1 : number + 5])
             unit = line.split("arm-smmu-v3 ")[1].split(":")[0]

@@ -398,6 +398,9 @@ def test_genuine_faults_are_those_of_the_device_that_did_it(path: Path) -> None:
         for fault in told:
             assert provoked["device"] in devices[fault.identifier]
             assert fault.address is not None
-            assert start <= fault.address < start + 0x10000
+            if fault.architecture == "amdvi":
+                assert fault.address == 0  # QEMU leaves it out of its events
+            else:
+                assert start <= fault.address < start + 0x10000
             assert fault.clock == "boot"
             assert fault.device in {""} | devices[fault.identifier]  # the kernel names the first that has the ID

@@ -151,6 +151,13 @@ def test_a_long_journal_message_goes_as_a_file(journal: tuple[Path, socket.socke
             os.ftruncate(handles[0], 0)
 
 
+def test_a_busy_journal_holds_nobody_up(journal: tuple[Path, socket.socket]) -> None:
+    """Without `wait`, a socket whose queue is full is an error at once."""
+    path, _ = journal
+    with JournalSender(path, wait=False) as sender:
+        assert errno.EAGAIN in [sender.send(rich("x", {})) for _ in range(10_000)]
+
+
 def test_a_journal_that_is_not_there(journal: tuple[Path, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing socket raises Slog2Error; one that goes away later is a returned error."""
     with pytest.raises(Slog2Error, match="cannot be reached"):

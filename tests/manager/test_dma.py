@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from iommuman.manager import Access, Machine, Manager, simulate
 from iommuman.manager.dma import Piece, TracedMemory, access
@@ -11,6 +13,7 @@ from iommuman.topology import load_topology
 from tests.conftest import BOARDS
 
 DISK = "0000:00:03.0"
+RISCV = "riscv-virt-sys-dt"
 
 
 def board(name: str) -> tuple[Machine, Manager]:
@@ -38,12 +41,24 @@ WALKS = {
         "context entry",
         *(f"second-stage entry of level {level}" for level in (4, 3, 2, 1)),
     ],
+    "q35-amd": [
+        "device table entry (DTE)",
+        *(f"page-table entry of level {level}" for level in (4, 3, 2, 1)),
+    ],
     "virt-smmuv3-acpi": [
         "level 1 stream table descriptor",
         "stream table entry (STE)",
         *(f"stage 2 descriptor, step {step}" for step in (1, 2, 3, 4)),
     ],
+    RISCV: [
+        "device directory entry, step 1",
+        "device directory entry, step 2",
+        "device context (DC)",
+        *(f"second-stage entry of level {level}" for level in (3, 2, 1, 0)),
+    ],
 }
+SHIFTS = {RISCV: 2}
+"""How far to the left the page number of a page-table entry lies as an address."""
 
 
 @pytest.mark.parametrize("name", WALKS)
@@ -56,19 +71,21 @@ def test_an_access_is_shown_page_by_page_with_every_structure(name: str) -> None
     assert outside.incident.devices == (DISK,)
     assert [step.what for step in inside.steps] == [step.what for step in outside.steps] == WALKS[name]
     last = inside.steps[-1]
-    assert last.value & 0xFFFFFF000 == 0x80000000
+    lift = SHIFTS.get(name, 0)
+    assert last.value << lift & 0xFFFFFF000 == 0x80000000
     assert outside.steps[-1].value == 0
     # each entry is where the one before it points to
-    for before, after in zip(inside.steps[2:], inside.steps[3:], strict=False):
-        assert before.value & 0xFFFFFFFFF000 == after.address & ~0xFFF
+    for before, after in pairwise(inside.steps[-4:]):
+        assert before.value << lift & 0xFFFFFFFFF000 == after.address & ~0xFFF
 
 
 @pytest.mark.parametrize("name", WALKS)
 def test_what_is_not_granted_stops_early(name: str) -> None:
     """A device without any grant is refused at its own entry; a write of what is read-only at the last one."""
-    (piece,) = accesses(name, "0000:00:04.0", 0x80000000, 1)
+    other = {"q35-amd": "0000:00:1f.2", RISCV: "0000:01:00.0"}.get(name, "0000:00:04.0")
+    (piece,) = accesses(name, other, 0x80000000, 1)
     assert piece.physical is None
-    assert len(piece.steps) <= 2
+    assert len(piece.steps) <= (3 if name == RISCV else 2)
     (piece,) = accesses(name, DISK, 0x80000000, 1, write=True)
     assert piece.physical is None
     assert [step.what for step in piece.steps] == WALKS[name]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from iommuman.iommu import Simulated
 from iommuman.iommu.errors import failure
 from iommuman.manager import Access, ManagerError
 
@@ -64,9 +65,11 @@ def test_no_store_of_a_driver_opens_more_than_before_or_after(name: str, operati
     for operation in operations:
         old = [dict(play.granted(device)) for device in range(4)]
         seen.clear()
-        play.machine.platform.observers[:] = [look]
+        platform = play.machine.platform
+        assert isinstance(platform, Simulated)
+        platform.observers[:] = [look]
         play.play(operation)
-        play.machine.platform.observers.clear()
+        platform.observers.clear()
         new = [play.granted(device) for device in range(4)]
         for device, found in seen:
             assert within(dict(found), old[device], new[device]), (play.devices[device], operation)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+from iommuman.iommu.amdvi.model import Unit
+from iommuman.iommu.riscv.layout import FaultRecord
+from iommuman.iommu.riscv.model import Model as RiscvModel
+from iommuman.iommu.riscv.model import Transaction as RiscvTransaction
+from iommuman.iommu.riscv.records import decode_fault
 from iommuman.iommu.smmuv3.model import Model, Transaction
-from iommuman.manager import Access, Manager, Refusal, simulate
+from iommuman.manager import Access, Manager, ManagerError, Refusal, simulate
+from iommuman.manager.ports import undriven
 from iommuman.topology import load_topology
 
 from tests.conftest import BOARDS
 
 SMMU = "smmuv3@9050000"
+RISCV = "riscv-iommu@3010000"
 
 
 def test_events_of_an_smmu_are_told_in_the_managers_words() -> None:
@@ -39,12 +49,85 @@ def test_events_of_an_smmu_are_told_in_the_managers_words() -> None:
     assert all(isinstance(one, Refusal) and one.exact == (one.address is not None) for one in found)
 
 
+def test_events_of_an_amd_vi_unit_are_told_in_the_managers_words() -> None:
+    """Device ID, address to the byte, access and reason come through; devices behind an alias share an ID."""
+    topology = load_topology([str(BOARDS / "q35-amd")])
+    machine = simulate(topology)
+    manager = Manager(topology, machine.ports, machine.private)
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    manager.add_device(client, number, "0000:00:03.0")
+    unit = machine.models["amdvi@fed80000"]
+    assert isinstance(unit, Unit)
+    for device, address, access in ((0x18, 0x80000123, 2), (0x18, 0x90000004, 1), (0x30, 0x1000, 2)):
+        unit.translate(device, address, access)
+    found = [(incident.devices, incident.refusal) for incident in manager.poll()]
+    assert [(names, one.identifier, one.address, one.access, one.reason) for names, one in found] == [
+        (("0000:00:03.0",), 0x18, 0x80000123, "write", "no permission to write (IO_PAGE_FAULT)"),
+        (("0000:00:03.0",), 0x18, 0x90000004, "read", "the address is not mapped (IO_PAGE_FAULT)"),
+        (("0000:02:01.0", "0000:02:02.0"), 0x30, 0x1000, "write", "no permission to write (IO_PAGE_FAULT)"),
+    ]
+    manager.unmap(client, number, 0x80000000, 0x1000)
+    assert unit.translate(0x18, 0x80000000) != 0x80000000
+    manager.remove_device(client, "0000:00:03.0")
+    manager.destroy_object(client, number)
+
+
 def test_units_grant_reading_with_execution() -> None:
     """Neither VT-d nor stage 2 of an SMMU can grant execution alone; VT-d knows no execution at all."""
     for board, unit, granted in (
         ("q35-vtd", "vtd@fed90000", Access.READ),
+        ("q35-amd", "amdvi@fed80000", Access.READ),
         ("virt-smmuv3-acpi", SMMU, Access.READ | Access.EXEC),
     ):
         port = simulate(load_topology([str(BOARDS / board)])).ports[unit]
         assert port.widened(Access.EXEC) == granted
         assert port.widened(Access.WRITE) == Access.WRITE
+
+
+def test_faults_of_a_riscv_unit_are_told_in_the_managers_words() -> None:
+    """Device, address, access and reason of a fault record come through; one of the unit itself has neither."""
+    topology = load_topology([str(BOARDS / "riscv-virt-sys-dt")])
+    machine = simulate(topology)
+    manager = Manager(topology, machine.ports, machine.private)
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    manager.add_device(client, number, "0000:00:03.0")
+    model = machine.models[RISCV]
+    assert isinstance(model, RiscvModel)
+    for transaction in (
+        RiscvTransaction(0x18, 0x80000123, write=True),
+        RiscvTransaction(0x18, 0x80000000, instruction=True),
+        RiscvTransaction(0x208, 0x1000),
+    ):
+        model.access(transaction)
+    found = [incident.refusal for incident in manager.poll()]
+    assert [(one.identifier, one.address, one.access, one.code) for one in found] == [
+        (0x18, 0x80000123, "write", 23),
+        (0x18, 0x80000000, "execute", 20),
+        (0x208, 0x1000, "read", 258),
+    ]
+    port = machine.ports[RISCV]
+    assert (port.address_bits, port.identifier_bits) == (50, 24)
+    assert port._refusal(decode_fault(bytes(FaultRecord(CAUSE=273)))).access == ""  # type: ignore[attr-defined]
+
+
+def test_a_riscv_unit_grants_reading_with_writing() -> None:
+    """No page is writable only; execution may be granted alone."""
+    port = simulate(load_topology([str(BOARDS / "riscv-virt-sys-dt")])).ports[RISCV]
+    assert port.widened(Access.WRITE) == Access.READ | Access.WRITE
+    assert port.widened(Access.EXEC) == Access.EXEC
+
+
+def test_units_that_cannot_be_programmed_say_why() -> None:
+    """A kind without driver, registers that no source names, registers beyond memory."""
+    topology = load_topology([str(BOARDS / "riscv-virt-dt")])
+    with pytest.raises(ManagerError, match="no source says where its registers are"):
+        Manager(topology, simulate(topology).ports, ())
+    unit = next(iter(topology.iommus.values()))
+    assert undriven(replace(unit, base=1 << 60)) == (
+        "its registers at 0x1000000000000000 are not within the memory of the board"
+    )
+    assert undriven(replace(unit, kind="x")) == "no driver here programs units of kind x"

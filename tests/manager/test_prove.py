@@ -36,7 +36,13 @@ def of(proofs: list[Proof], device: str) -> Proof:
 
 
 @pytest.mark.parametrize(
-    ("board", "access"), [("q35-vtd", Access.READ), ("virt-smmuv3-acpi", Access.READ | Access.EXEC)]
+    ("board", "access"),
+    [
+        ("q35-vtd", Access.READ),
+        ("q35-amd", Access.READ),
+        ("virt-smmuv3-acpi", Access.READ | Access.EXEC),
+        ("riscv-virt-sys-dt", Access.READ | Access.EXEC),
+    ],
 )
 def test_what_is_granted_is_what_is_reached(board: str, access: Access) -> None:
     """On a programmed board every proof holds, and the disk's names the three pages."""

@@ -23,6 +23,7 @@ DEVICES = {
     # 02:01.0 and 02:02.0 are behind a conventional bridge and share its ID
     "q35-vtd": ("0000:00:03.0", "0000:00:04.1", "0000:02:01.0", "0000:02:02.0", "0000:41:00.0"),
     "virt-smmuv3-acpi": (),
+    "riscv-virt-sys-dt": (),
     # several units, and devices behind bridges
     "virt-smmuv3-numa": (),
 }
@@ -87,6 +88,8 @@ class Play:
         number = self.objects[which]
         start, flags = UNIVERSE[page], Access(access)
         self.manager.map(self.account.owner[number], number, start, count * GRANULE, flags, target=target)
+        (port, *_) = self.machine.ports.values()
+        flags = port.widened(flags)  # what the unit cannot tell apart
         base = start if target is None else target
         pages = self.account.pages[number]
         pages |= {start + at: (base + at, flags) for at in range(0, count * GRANULE, GRANULE)}

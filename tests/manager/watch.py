@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from iommuman.iommu.amdvi.model import Unit
 from iommuman.iommu.smmuv3.model import READ as STREAM_READ
 from iommuman.iommu.smmuv3.model import WRITE as STREAM_WRITE
-from iommuman.iommu.smmuv3.model import Model
-from iommuman.iommu.vtd.model import READ, WRITE, Blocked, RemappingUnit
+from iommuman.iommu.vtd.model import READ, WRITE, RemappingUnit
 from iommuman.manager import GRANULE, Access, Endpoint, Machine, Mappings
 
 Reached = dict[int, tuple[int, Access]]
@@ -20,11 +21,11 @@ def reached(machine: Machine, place: Endpoint, pages: Iterable[int]) -> Reached:
     found = {}
     for address in pages:
         read, write = (
-            (_vtd(model, place.identifier, address, READ), _vtd(model, place.identifier, address, WRITE))
-            if isinstance(model, RemappingUnit)
+            (_walk(model, place.identifier, address, READ), _walk(model, place.identifier, address, WRITE))
+            if isinstance(model, RemappingUnit | Unit)
             else (
-                _smmu(model, place.identifier, address, STREAM_READ),
-                _smmu(model, place.identifier, address, STREAM_WRITE),
+                _translated(model, place.identifier, address, STREAM_READ),
+                _translated(model, place.identifier, address, STREAM_WRITE),
             )
         )
         access = (Access.NONE if read is None else Access.READ) | (Access.NONE if write is None else Access.WRITE)
@@ -36,14 +37,15 @@ def reached(machine: Machine, place: Endpoint, pages: Iterable[int]) -> Reached:
     return found
 
 
-def _vtd(unit: RemappingUnit, source: int, address: int, access: int) -> int | None:
+def _walk(unit: RemappingUnit | Unit, source: int, address: int, access: int) -> int | None:
     found = unit.walk(source, address, access)
-    return None if isinstance(found, Blocked) else found
+    return found if isinstance(found, int) else None
 
 
-def _smmu(model: Model, stream: int, address: int, access: int) -> int | None:
-    found = model.translate(stream, address, access)
-    return None if found < 0 else found
+def _translated(model: Any, identifier: int, address: int, access: int) -> int | None:
+    """Ask an SMMU or a RISC-V IOMMU, whose access codes are the same."""
+    found = model.translate(identifier, address, access)
+    return None if found < 0 else int(found)
 
 
 def by_page(mappings: Mappings, pages: Iterable[int]) -> Reached:

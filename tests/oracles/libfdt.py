@@ -53,3 +53,23 @@ def _properties(fdt: Any, tree: Any, node: int) -> list[tuple[str, bytes]]:
 def iommu_views(dtb_bytes: bytes) -> dict[str, View]:
     """Return the same as `dts.iommu_views`, by way of libfdt."""
     return views_of(properties(dtb_bytes))
+
+
+def apply_overlay(base: bytes, overlay: bytes) -> bytes:
+    """Return the base with the overlay applied.
+
+    Raises:
+        OracleMissing: pylibfdt is not installed.
+        ValueError: libfdt refuses the two.
+    """
+    try:
+        fdt: Any = importlib.import_module("libfdt")
+    except ImportError as error:
+        raise OracleMissing("pylibfdt is not installed") from error
+    into = fdt.Fdt(base)
+    into.resize(len(base) + 2 * len(overlay) + 4096)
+    merged = into.as_bytearray()
+    status = fdt.fdt_overlay_apply(merged, bytearray(overlay))
+    if status:
+        raise ValueError(f"libfdt refuses the overlay: {fdt.strerror(status)}")
+    return bytes(merged)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from iommuman.parsers import kernel_iommu
-from iommuman.parsers.kernel_iommu import KernelRegion, has_kernel_view, read_kernel_view
+from iommuman.parsers.kernel_iommu import KernelRegion, read_kernel_view
+from iommuman.parsers.sources import read_sources
 
 from tests.conftest import BOARDS, FIXTURES
 
@@ -47,11 +48,12 @@ def group(root: Path, number: str, regions: str = "", domain: str | None = "DMA\
 
 
 def test_a_tree_without_groups_shows_nothing(tmp_path: Path) -> None:
-    """It is no view; where only the folders are there, the kernel runs no IOMMU."""
-    assert not has_kernel_view(str(tmp_path))
+    """It gives no view; where only the folder of units is there, the kernel runs no IOMMU."""
+    (tmp_path / "bus/pci/devices").mkdir(parents=True)
+    assert read_sources([str(tmp_path)]).kernel_views == []
     (tmp_path / "class/iommu").mkdir(parents=True)
-    assert has_kernel_view(str(tmp_path))
-    assert read_kernel_view(str(tmp_path)).groups == ()
+    (view,) = read_sources([str(tmp_path)]).kernel_views
+    assert (view.source, view.groups, view.units) == (str(tmp_path), (), ())
 
 
 def test_names_that_are_no_numbers_are_no_groups(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from iommuman.parsers.memory_map import (
     parse_memory_log,
     read_memmap,
 )
-from iommuman.parsers.sources import read_file
 
 from tests.conftest import BOARDS
 
@@ -165,7 +164,7 @@ def test_memmap_folders_are_read_in_the_order_of_their_numbers(tmp_path: Path) -
     entries = [(hex(n << 12), hex((n << 12) + 0xFFF), kind) for n, kind in enumerate(types)]
     folder = memmap(tmp_path / "memmap", *entries)
     (folder / "stray").mkdir()
-    ranges, findings = read_memmap(str(folder), read_file)
+    ranges, findings = read_memmap(str(folder))
     assert [one.start >> 12 for one in ranges] == list(range(11))
     assert {one.length for one in ranges} == {0x1000}
     kinds = ["ram", "acpi", "nvs", "other", "persistent", "persistent", "other", "reserved", "other", "reserved", "ram"]
@@ -181,15 +180,15 @@ def test_what_is_wrong_in_memmap_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         ("-0x1", "0xfff", "Reserved"), ("0x0", "0xfff", "Reserved"), ("0x1", "0x0", "Reserved"),
     )  # fmt: skip
     (folder / "4" / "end").unlink()
-    ranges, findings = read_memmap(str(folder), read_file)
+    ranges, findings = read_memmap(str(folder))
     assert plain(ranges) == [(0, 0x1000, "reserved")]
     where = [(finding.origin.source.removeprefix(str(folder)), finding.message) for finding in findings]
     cannot = "this range of memory cannot be read"
     ends = "a range of memory ends before it begins"
     assert where == [("/1", cannot), ("/2", cannot), ("/3", cannot), ("/4", cannot), ("/5", ends)]
-    assert read_memmap(str(tmp_path / "nothing"), read_file) == ((), ())
+    assert read_memmap(str(tmp_path / "nothing")) == ((), ())
     monkeypatch.setattr(memory_map, "MAX_RANGES", 1)
-    assert str(read_memmap(str(folder), read_file)[1][-1]).endswith(
+    assert str(read_memmap(str(folder))[1][-1]).endswith(
         "there are too many ranges of memory: found 6, expected at most 1; only the first are read"
     )
 

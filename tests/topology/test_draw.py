@@ -255,9 +255,57 @@ def test_the_table_has_a_line_for_each_id() -> None:
     assert rows[1] == ["dt:/usb", "-", "smmuv2@1000", "0x10/0x30", "-", "controlled", "iommus", "dt:/usb", place]
     assert rows[2] == ["dt:/many", "0x0", "smmuv2@1000", "0x20-0x23", "-", "controlled", "ID mapping", "dt:/usb", place]
     assert rows[3] == ["dt:/whole", "-", "smmuv2@1000", "-", "-", "controlled", "iommus", "dt:/usb", place]
-    assert rows[-1] == ["dt:/\\x1b[31mbare", "-", "-", "-", "-", "no-iommu", "-", "-", place]
+    bare = next(index for index, row in enumerate(rows) if row[0].endswith("bare"))
+    assert rows[bare] == ["dt:/\\x1b[31mbare", "-", "-", "-", "-", "no-iommu", "-", "-", place]
+    assert rows[bare + 1 :]
+    assert {row[0] for row in rows[bare + 1 :]} <= set(sample().roots)
     plain = draw_table(load_topology([str(BOARDS / "virt-smmuv3-acpi")])).splitlines()
     assert re.split(r"  +", plain[2])[:5] == ["0000:00:03.0", "00:03.0", "smmuv3@9050000", "0x18", "its:0=0x18"]
+
+
+def test_ranges_of_pci_roots_are_lines_where_no_function_is_listed() -> None:
+    """An IORT alone gives a line for each range, those with interrupts and no IOMMU included; so does the graph."""
+    alone = load_topology([str(BOARDS / "virt-bypass-acpi" / "IORT.bin")])
+    rows = [re.split(r"  +", line) for line in draw_table(alone).splitlines()][1:]
+    assert rows == [
+        ["pci:0000", "00:00.0-00:1f.7", "smmuv3@9050000", "0x0-0xff", "-", "controlled", "ID mapping", "-"],
+        ["pci:0000", "40:00.0-41:1f.7", "smmuv3@9050000", "0x4000-0x41ff", "-", "controlled", "ID mapping", "-"],
+        ["pci:0000", "01:00.0-3f:1f.7", "-", "-", "its:0=0x100-0x3fff", "no-iommu", "ID mapping", "-"],
+        ["pci:0000", "42:00.0-ff:1f.7", "-", "-", "its:0=0x4200-0xffff", "no-iommu", "ID mapping", "-"],
+    ]
+    assert '"pci:0000" -> "smmuv3@9050000" [label="40:00.0-41:1f.7"];' in draw_dot(alone)
+    assert '"pci:0000" [shape=folder];' in draw_dot(alone)
+    assert '"pci:0000" -> "memory" [label="01:00.0-3f:1f.7 no IOMMU", color=red];' in draw_dot(alone)
+
+
+def test_a_range_says_which_ids_it_takes() -> None:
+    """What is left to a unit is the rest; a map without IDs of its own takes any; a disabled unit controls nothing."""
+    origin = Origin("T")
+    builder = TopologyBuilder()
+    builder.iommus += [Iommu("on", "vtd", origin), Iommu("off", "vtd", origin, enabled=False)]
+    builder.roots.append(PciRoot("pci:0000", origin, 0))
+    builder.msi_controllers.append(MsiController("its:0", "its", origin))
+    builder.maps += [
+        IdMap("pci:0000", "on", 0, 0x10000, 0, origin, "REST", fallback=True),
+        IdMap("pci:0000", "off", 0, 0x10000, 5, origin, "ALL", single=True),
+        IdMap("pci:0000", "on", 0x10, 1, None, origin, "ONE"),
+        IdMap("pci:0000", "its:0", 0x20, 2, None, origin, "NONE", carries="both"),
+        IdMap("pci:0000", None, 0x30, 2, 7, origin, "MERGED", merges=True),
+    ]
+    topology = Topology(builder)
+    rows = [re.split(r"  +", line) for line in draw_table(topology).splitlines()][1:]
+    assert rows == [
+        ["pci:0000", "rest", "on", "-", "-", "controlled", "REST", "-"],
+        ["pci:0000", "any", "off", "0x5", "-", "disabled", "ALL", "-"],
+        ["pci:0000", "00:02.0", "on", "-", "-", "controlled", "ONE", "-"],
+        ["pci:0000", "00:04.0-00:04.1", "-", "-", "its:0", "no-iommu", "NONE", "-"],
+        ["pci:0000", "00:06.0-00:06.1", "-", "0x7", "-", "no-iommu", "MERGED", "-"],
+    ]
+    labels = re.findall(r'-> (".*?") \[label=(".*?")', draw_dot(topology))
+    assert labels == [
+        ('"on"', '"other IDs"'), ('"off"', '"any ID"'), ('"on"', '"00:02.0"'),
+        ('"memory"', '"00:04.0-00:04.1 no IOMMU"'), ('"memory"', '"00:06.0-00:06.1 no IOMMU"'),
+    ]  # fmt: skip
 
 
 def test_the_graph_is_one_that_graphviz_would_take() -> None:

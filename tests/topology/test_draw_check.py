@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -209,3 +210,77 @@ def test_every_rule_is_in_the_document_once_under_a_heading() -> None:
     assert len(headings) == len(set(headings))
     assert not any(heading.isupper() for heading in headings if heading != "## MCFG")
     assert "## NEW" in draw_markdown([RULES[0].__class__("NEW-RULE", "note", "a", "", "b.", "c.", "d")])
+
+
+def alike(*found: tuple[int, str], message: str = "a name is odd") -> list[Finding]:
+    """Return findings of one rule at these places; `%` in the message stands for the place."""
+    return [
+        Finding(
+            "NEW-RULE", "note", Origin("T", "IORT", place, 4), message.replace("%", str(place)), "Name", text, "a path",
+            "DEN 1", "wait",
+        )
+        for place, text in found
+    ]  # fmt: skip
+
+
+def test_text_says_once_what_many_places_have_in_common() -> None:
+    """Three findings of a source that differ in what was found are one paragraph, at the first; they count each."""
+    other = Finding("OTHER", "error", Origin("T", "IORT", 0x10, 1), "no")
+    first, *rest = alike((0x30, "'\\_SB.A'"), (0x50, "'\\_SB.B'"), (0x70, "'\\_SB.C'"))
+    assert (
+        draw_check(Board.of(Inputs()), [first, other, *rest])
+        == """\
+T
+
+note NEW-RULE  3 places
+  a name is odd, expected a path (DEN 1)
+    IORT+0x30 (4 bytes): Name is '\\_SB.A'
+    IORT+0x50 (4 bytes): Name is '\\_SB.B'
+    IORT+0x70 (4 bytes): Name is '\\_SB.C'
+  here: wait
+
+error OTHER  IORT+0x10 (1 byte)
+  no
+
+1 error, 3 notes
+"""
+    )
+
+
+def test_text_names_the_places_of_equal_findings_in_a_row() -> None:
+    """Where nothing differs but the place, the places are all there is to list."""
+    equal = alike((1, "0"), (2, "0"), (3, "0"))
+    for origins, row in (
+        ([one.origin for one in equal], "IORT+0x1, +0x2, +0x3 (4 bytes each)"),
+        ([replace(one.origin, length=1) for one in equal], "IORT+0x1, +0x2, +0x3 (1 byte each)"),
+        ([replace(one.origin, length=None) for one in equal], "IORT+0x1, +0x2, +0x3"),
+        ([Origin("T", f"/usb@{number}") for number in range(3)], "/usb@0, /usb@1, /usb@2"),
+    ):
+        those = [replace(one, origin=origin) for one, origin in zip(equal, origins, strict=True)]
+        text = draw_check(Board.of(Inputs()), those)
+        assert f"\n  a name is odd: Name is 0, expected a path (DEN 1)\n  at {row}\n  here: wait\n" in text
+
+
+def test_text_puts_the_rule_first_where_messages_differ() -> None:
+    """Messages that name their place stand at the places, below the title of the rule; what all found is said once."""
+    many = alike((1, "0"), (2, "0"), (3, "0"), message="node % is odd")
+    text = draw_check(Board.of(Inputs()), [replace(one, rule="IORT-COMPONENT-RANGE") for one in many])
+    assert "\n  the first mapping of a device is a range: Name is 0, expected a path (DEN 1)\n" in text
+    assert "\n    IORT+0x2 (4 bytes): node 2 is odd\n" in text
+    assert text.count("Name is 0, expected a path") == 1
+
+
+def test_two_findings_or_findings_of_texts_stay_alone() -> None:
+    """Two are two paragraphs, and so are those that show their line."""
+    two = alike((1, "0"), (2, "0"))
+    assert draw_check(Board.of(Inputs()), two).count("note NEW-RULE") == 2
+    lines = [replace(one, excerpt="x\n^") for one in alike((1, "0"), (2, "0"), (3, "0"))]
+    assert draw_check(Board.of(Inputs()), lines).count("note NEW-RULE") == 3
+
+
+def test_json_and_sarif_have_each_finding() -> None:
+    """Programs are given all of them, one by one."""
+    many = alike((1, "0"), (2, "0"), (3, "0"))
+    empty = Board.of(Inputs())
+    assert len(json.loads(draw_check_json(empty, many))["findings"]) == 3
+    assert len(sarif(empty, many)["runs"][0]["results"]) == 3

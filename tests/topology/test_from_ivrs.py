@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iommuman.base import Origin
 from iommuman.parsers.acpi import Table, parse_table
 from iommuman.parsers.acpi.ivrs import Entry, Ivhd, Ivmd, Ivrs
 from iommuman.parsers.pci import PciTopology
 from iommuman.parsers.sources import Inputs
 from iommuman.topology import Route, Topology, assemble, load_topology, route_rid
 from iommuman.topology.draw.tree import draw_tree
+from iommuman.topology.from_ivrs import _Claim, _owned, _painted
 from iommuman.topology.query import ask, at_address
 from iommuman.topology.senders import senders
 
@@ -398,6 +401,27 @@ def test_any_table_is_read_as_linux_reads_it(units: list[tuple[int, list[bytes]]
             route: Route = route_rid(found, segment, rid)
             base_of = found.iommus[route.iommu].base if route.iommu else None
             assert (base_of, route.stream) == theirs.lookup(segment, rid), (segment, hex(rid))
+
+
+CLAIM = st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from("ab"), st.booleans())
+
+
+@given(st.lists(CLAIM, max_size=12))
+def test_ranges_of_claims_are_those_of_a_walk_over_all_ids(drawn: list[tuple[int, int, str, bool]]) -> None:
+    """The first claim that holds an ID has it; runs of aliases are cut where the unit changes, and nowhere else."""
+    claims = [
+        (unit, _Claim(first, last, number if alias else None, 0, "", Origin("")))
+        for number, (first, last, unit, alias) in enumerate(drawn)
+    ]
+    aliases = [one for one in claims if one[1].alias is not None]
+    owner = {rid: next((unit for unit, one in claims if one.first <= rid <= one.last), "") for rid in range(41)}
+    alias = {rid: next((one.alias for _, one in aliases if one.first <= rid <= one.last), None) for rid in range(41)}
+    found = list(_owned(_painted(aliases), _painted(claims)))
+    told = {rid: (run.claim.alias, unit) for run, unit in found for rid in range(run.first, run.last + 1)}
+    assert told == {rid: (alias[rid], owner[rid]) for rid in range(41) if alias[rid] is not None}
+    for (one, unit), (other, another) in pairwise(found):
+        assert one.last < other.first
+        assert one.last + 1 < other.first or (one.claim, unit) != (other.claim, another)
 
 
 def test_hostile_tables_cost_bounded_time() -> None:

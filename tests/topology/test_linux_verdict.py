@@ -31,10 +31,11 @@ def verdict(name: str) -> dict[str, Any]:
 def matches(topology: Topology, ours: str, theirs: str, properties: dict[str, str]) -> bool:
     """Tell whether our name of a unit and Linux's mean the same hardware, by its address."""
     base = topology.iommus[ours].base
-    if theirs.startswith("ivhd"):  # counted; its features are EFR2:EFR
+    if theirs.startswith("ivhd"):  # counted; its features are EFR2:EFR, and since 6.2 EFR:EFR2
         units = [unit for unit in topology.iommus.values() if unit.kind == "amdvi"]
         efr = dict(topology.iommus[ours].properties)["EFR"]
-        return units[int(theirs[4:])].name == ours and f"0:{efr}" == properties["features"].replace(":", ":0x")
+        features = {int(one, 16) for one in properties["features"].split(":")}
+        return units[int(theirs[4:])].name == ours and features == {0, int(str(efr), 16)}
     if "address" in properties:  # dmar0
         return base == int(properties["address"], 16)
     found = re.search(r"\b(?:0x)?([0-9a-f]+)(?:\.iommu)?$", theirs.partition("@")[2] or theirs)
@@ -84,7 +85,10 @@ def test_a_device_that_linux_finds_no_iommu_for_has_none_or_no_id_of_its_own(nam
 
 
 FAULT_IDS = (
-    re.compile(r"Request device \[([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\]"),
+    re.compile(
+        r"Request device \[([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\]"
+        r"|0000:(\S+): AMD-Vi: Event logged \[IO_PAGE_FAULT|Event logged \[[A-Z_]+ device=0000:(\S+) "
+    ),
     re.compile(r"arm-smmu-v3 [^:]+: \t0x([0-9a-f]{8})[0-9a-f]{8}$"),
     re.compile(r"sid 0x([0-9a-f]+)|sid: 0x([0-9a-f]+)"),
     re.compile(r"fault from EP ([0-9]+) "),
@@ -97,7 +101,7 @@ def faulting_ids(lines: list[str]) -> set[int]:
     first_word = False
     for line in lines:
         if match := FAULT_IDS[0].search(line):
-            bus, device, function = re.split(r"[:.]", match[1])
+            bus, device, function = re.split(r"[:.]", match[1] or match[2] or match[3])
             found.add(int(bus, 16) << 8 | int(device, 16) << 3 | int(function, 16))
         elif match := FAULT_IDS[2].search(line):
             found.add(int(match[1] or match[2], 16))

@@ -236,6 +236,21 @@ def test_requester_ids_that_cannot_be_said() -> None:
     assert any("a scope that cannot be followed may hold some" in remark for remark in blind)
 
 
+def test_segments_that_cannot_be_said() -> None:
+    """IORT has segments of 32 bits, a configuration of 16: neither their ranges nor their functions have a name."""
+    builder = TopologyBuilder()
+    builder.roots.append(PciRoot("root", HERE, 0x10000))
+    builder.iommus.append(Iommu("u@1000", "smmuv3", HERE, 0x1000))
+    builder.device(Device("10000:00:01.0", "pci", HERE, 0x10000, 8))
+    builder.maps.append(IdMap("root", "u@1000", 0, 0x100, 0, HERE, "x"))
+    found = suggest(Topology(builder))
+    assert found.configuration.devices == ()
+    assert found.remarks == [
+        "requester IDs of segment 10000: a configuration has no name for it",
+        "10000:00:01.0 (board): a configuration has no name for it",
+    ]
+
+
 def test_an_rcar_with_its_module() -> None:
     """Micro-TLBs are said one by one, and the main unit from what a board module says."""
     text = suggestion_text(suggest(load_topology([], board_module="rcar-h3")))
@@ -259,6 +274,7 @@ def test_reserved_memory_and_grants() -> None:
     builder.reserved.append(ReservedRegion("rmrr", 0x3000, 0x1000, HERE, "direct", devices=("ioapic:1",)))
     builder.reserved.append(ReservedRegion("rmr", 0x4000, 0x1000, HERE, "direct", streams=(StreamRange("u", 1, 1),)))
     builder.reserved.append(ReservedRegion("rmr", 0x6000, 0x1000, HERE, "direct", devices=("dt:/a",)))
+    builder.reserved.append(ReservedRegion("ivmd", (1 << 64) - 0x1000, 0x1001, HERE, "direct", devices=("dt:/a",)))
     found = suggest(Topology(builder))
     assert [
         (one.spec, one.allow, [region.start for region in one.reserved]) for one in found.configuration.devices
@@ -271,6 +287,7 @@ def test_reserved_memory_and_grants() -> None:
         "reserved memory at 0x2000 (board): it is not mapped one to one",
         "reserved memory at 0x3000 (board): ioapic:1 cannot be named",
         "reserved memory at 0x4000 (board): u ID 0x1 cannot be named",
+        "reserved memory at 0xfffffffffffff000 (board): it goes past the last 64-bit address",
     ]
     assert [one.name for one in found.configuration.allows] == ["buf"]
 

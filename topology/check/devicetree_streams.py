@@ -20,7 +20,7 @@ _RULES = ("iommus", "iommu-map", "mmu-masters")
 
 def _by_unit(board: Board) -> dict[str, list[IdMap]]:
     """Return the entries of masters in use that give an ID, by the IOMMU that they name."""
-    trees = {tree.source for tree in board.inputs.trees}
+    trees = {name for tree in board.inputs.trees for name in tree.sources}
     found: dict[str, list[IdMap]] = {}
     for one in board.topology.maps:
         sender = board.topology.roots.get(one.source) or board.topology.devices.get(one.source)

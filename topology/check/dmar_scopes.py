@@ -10,6 +10,7 @@ from ...parsers.acpi import Raw, Table
 from ...parsers.acpi.dmar import Andd, Atsr, Drhd, Rmrr, Satc, ScopedStructure, Sidp
 from ...parsers.acpi.dmar.names import HPET, IOAPIC, NAMESPACE_DEVICE, PCI_ENDPOINT, PCI_SUB_HIERARCHY, SCOPES
 from ...parsers.acpi.dmar.records import DeviceScope
+from ...parsers.acpi.record import shown
 from .board import Board
 from .dmar import INTR_REMAP
 from .dmar_walk import PCI_SCOPES, field_origin, function_at, place, scope_name, segments, structures, whole
@@ -229,7 +230,7 @@ def _andd_unused(rule: Rule, board: Board) -> Iterator[Finding]:
         if one.device_number not in used:
             yield rule.finding(
                 table.origin(one, one.length),
-                f"no unit has a scope for ACPI device {one.device_number}, {one.object_name!r}",
+                f"no unit has a scope for ACPI device {one.device_number}, {shown(one.object_name)}",
             )
 
 
@@ -247,7 +248,7 @@ def _andd_path(rule: Rule, board: Board) -> Iterator[Finding]:
         if not OBJECT_NAME.fullmatch(one.object_name):
             start = one.offset + one.layout.size
             origin = Origin(table.source, table.signature, start, len(one.object_name))
-            yield rule.finding(origin, field="ACPI Object Name", found=repr(one.object_name[:64]))
+            yield rule.finding(origin, field="ACPI Object Name", found=shown(one.object_name))
 
 
 def _satc_device(rule: Rule, board: Board) -> Iterator[Finding]:

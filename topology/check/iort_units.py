@@ -24,7 +24,7 @@ _HISILICON_161X = 1
 _PATH = re.compile(r"\\(?:[A-Z_][A-Z0-9_]{0,3}(?:\.[A-Z_][A-Z0-9_]{0,3})*)")
 """An absolute path of the ACPI namespace (ACPI 6.5 §5.3)."""
 
-_EXAMPLE = "one such as '\\\\_SB_.DEV0'"
+_EXAMPLE = "one such as '\\_SB_.DEV0'"
 
 _HARDWARE_ID = re.compile(r"(?:[A-Z]{3}|[A-Z0-9]{4})[0-9A-F]{4}(?::[0-9A-F]{2})?")
 """A hardware ID (ACPI 6.5 §6.1.5), as Linux writes it with the instance."""
@@ -160,7 +160,7 @@ def _short(rule: Rule, board: Board) -> Iterator[Finding]:
                 padded = "\\" + ".".join(segment.ljust(4, "_") for segment in segments)
                 yield rule.finding(
                     table.origin(node, node.length), field="device object name", found=shown(node.name),
-                    expected=repr(padded),
+                    expected=shown(padded),
                 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ may name one table alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ...base import Finding, Origin
 from ...parsers.acpi import Record, Table
@@ -18,7 +19,8 @@ from ...parsers.acpi.iort import Iort, ItsGroup, Iwb, Pmcg, RootComplex, SmmuV2,
 from ...parsers.acpi.iort.records import Node
 from ...parsers.acpi.madt import Gicd, GicIts, GicMsiFrame, IoApic, Madt
 from ...parsers.acpi.mcfg import Mcfg
-from ...parsers.acpi.srat import Srat
+from ...parsers.acpi.slit import LOCAL, Slit
+from ...parsers.acpi.srat import Srat, domain_of
 from .board import Board
 from .dmar import INTR_REMAP
 from .dmar_walk import field_origin, structures, whole
@@ -113,7 +115,7 @@ def _proximity(rule: Rule, board: Board) -> Iterator[Finding]:
         domain
         for table, body in srats
         for entry in body.entries
-        if (domain := _domain(entry, table.header.revision)) is not None
+        if (domain := domain_of(entry, table.header.revision)) is not None
     }
     complete = any(table.signature == "APIC" for table in board.inputs.tables)
     for origin, domain, unit in _domains(board) if srats or complete else ():
@@ -126,10 +128,24 @@ def _proximity(rule: Rule, board: Board) -> Iterator[Finding]:
             yield rule.finding(origin, f"{unit} is in proximity domain {domain}, and there is no SRAT", "note")
 
 
-def _domain(entry: object, revision: int) -> int | None:
-    """Return the proximity domain of an entry of a SRAT; in the first revision, all but its lowest byte is reserved."""
-    domain = getattr(entry, "proximity_domain", None)
-    return domain & 0xFF if domain is not None and revision < 2 else domain  # noqa: PLR2004
+def _distances(rule: Rule, board: Board) -> Iterator[Finding]:
+    for table, body in board.tables(Slit):
+        count = body.number_of_system_localities
+        for at, distance in enumerate(body.distances):
+            start, end = divmod(at, count)
+            if (distance == LOCAL) != (start == end) or distance < LOCAL:
+                origin = replace(table.origin(body, 1), offset=body.offset + body.LAYOUT.size + at)
+                text = f"domain {end} cannot be at this distance from domain {start}"
+                expected = str(LOCAL) if start == end else f"{LOCAL + 1} to 255"
+                yield rule.finding(origin, text, found=str(distance), expected=expected)
+
+
+def _localities(rule: Rule, board: Board) -> Iterator[Finding]:
+    counts = [body.number_of_system_localities for _, body in board.tables(Slit)]
+    for origin, domain, unit in _domains(board) if counts else ():
+        if domain >= max(counts):
+            text = f"{unit} is in proximity domain {domain}, for which the SLIT has no distances"
+            yield rule.finding(origin, text, found=str(domain), expected=f"below {max(counts)}")
 
 
 def _windows(board: Board) -> dict[int, Origin]:
@@ -252,6 +268,19 @@ RULES: tuple[Rule, ...] = (
         "None for isolation: its tables are put into any memory, which may be far from it.",
         "Linux takes no node for the unit.", "use the domain that the SRAT gives the processors beside the unit",
         (), _proximity,
+    ),
+    Rule(
+        "MACHINE-LOCALITY", "note", "an IOMMU is in a proximity domain that the SLIT does not have",
+        "ACPI 6.5 §5.2.17; VT-d specification 4.1 §8.6; DEN 0049E.f §3.1.1.2",
+        "None for isolation: how far its tables are from it is not known.",
+        "Linux takes its default distance of 20 to other nodes.",
+        "give the SLIT a row and a column for each domain of the SRAT", (), _localities,
+    ),
+    Rule(
+        "SLIT-DISTANCE", "warning", "a distance of the SLIT cannot be", "ACPI 6.5 §5.2.17",
+        "None for isolation: the whole table is not used.",
+        "Linux takes default distances, and prints 'SLIT table looks invalid. Not used.'.",
+        "write 10 for a domain and itself, and more than 10 for two domains", ("Linux", "fwts"), _distances,
     ),
     Rule(
         "MACHINE-MCFG-ROOT", "warning", "a PCI segment has no root complex in the IORT", "DEN 0049E.f §3.1.1.4",

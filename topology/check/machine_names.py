@@ -9,6 +9,7 @@ from ...base import Finding, Origin
 from ...parsers.acpi.dmar import Andd
 from ...parsers.acpi.iort import Iort, NamedComponent
 from ...parsers.acpi.namespace import SIGNATURES, Namespace
+from ...parsers.acpi.record import shown
 from .board import Board
 from .dmar_walk import structures
 from .rule import Rule
@@ -51,7 +52,7 @@ def _object(rule: Rule, board: Board) -> Iterator[Finding]:
     for origin, name in named:
         if known.device(name) is None:
             near = _near(name, sorted(paths))
-            text = f"no table declares {name!r}"
+            text = f"no table declares {shown(name)}"
             yield rule.finding(origin, text, "note" if known.findings else None, expected=near)
 
 
@@ -70,7 +71,7 @@ def _hardware_id(rule: Rule, board: Board) -> Iterator[Finding]:
         for name, value in (("_HID", device.hid), *(("_CID", one) for one in device.cids)):
             if value is not None and not _right(value):
                 yield rule.finding(
-                    device.origin, f"{name} of {device.path} is no PNP or ACPI ID", field=name, found=repr(value[:64]),
+                    device.origin, f"{name} of {device.path} is no PNP or ACPI ID", field=name, found=shown(value),
                     expected=_near(value, list(WELL_KNOWN)) or "AAA#### or NNNN####",
                 )  # fmt: skip
 

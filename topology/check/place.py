@@ -52,7 +52,7 @@ class Places:
             key = table.source, table.signature
             # Of two tables with one signature in one dump, an origin does not say which it means.
             self._tables[key] = None if key in self._tables else table
-        self._trees = {tree.source: tree for tree in inputs.trees}
+        self._trees = {name: tree for tree in inputs.trees for name in tree.sources}
         self._built: dict[tuple[str, str], bytes] = {}
         self._nodes: dict[str, dict[str, Node]] = {}
 

@@ -10,15 +10,6 @@ _REFUSED = "Linux refuses such a tree before it boots; libfdt returns FDT_ERR_{}
 
 RULES = (
     Rule(
-        "DT-FOLDER",
-        "warning",
-        "a part of the device tree cannot be read from the folders that Linux shows it in",
-        "Linux: Documentation/ABI/testing/sysfs-firmware-ofw",
-        "What the part says is not known to any rule.",
-        "Linux has the tree in memory.",
-        "read or copy /sys as root",
-    ),
-    Rule(
         "DT-MAGIC",
         "error",
         "a file does not begin as a device tree does",

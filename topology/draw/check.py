@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from ...base import Finding, Severity, printable
@@ -14,49 +15,110 @@ from .json import finding_object
 
 FORMAT = "iommuman-check"
 VERSION = 1
+FEWEST_ALIKE = 3
+"""Findings of one source that are one paragraph when they differ only in what was found where."""
+
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 def draw_check(board: Board, findings: Sequence[Finding]) -> str:
-    """Return the findings, one a paragraph and those of one source together, and how many there are of each kind."""
+    """Return the findings, one a paragraph and those of one source together, and how many there are of each kind.
+
+    Where one source has the same finding in many places, they are one paragraph.
+    """
     places = Places(board.inputs)
     paragraphs = []
-    source: str | None = None
-    for finding in findings:
-        if finding.origin.source != source:
-            source = finding.origin.source
-            paragraphs.append(printable(source or "(no source)"))
-        place = places.of(finding)
-        paragraphs.append(_paragraph(finding, place.hex if place else ""))
+    for source, those in groupby(findings, lambda finding: finding.origin.source):
+        paragraphs.append(printable(source or "(no source)"))
+        for alike in _alike(those):
+            if len(alike) > 1:
+                paragraphs.append(_paragraph_of_many(alike))
+            else:
+                place = places.of(alike[0])
+                paragraphs.append(_paragraph(alike[0], place.hex if place else ""))
     paragraphs.append(summary(findings))
     return "\n\n".join(paragraphs) + "\n"
 
 
+def _alike(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
+    """Put findings together that differ only in what was found where, at the place of the first; a few stay alone."""
+    groups: dict[Hashable, list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        key = finding.rule, finding.severity, finding.field, finding.clause, finding.advice
+        groups.setdefault((key, number) if finding.excerpt else key, []).append(finding)
+    for alike in groups.values():
+        if len(alike) < FEWEST_ALIKE:
+            yield from ([finding] for finding in alike)
+        else:
+            yield alike
+
+
 def _paragraph(finding: Finding, data: str) -> str:
     """Return what is wrong and where, what a system does about it, and what to do."""
-    rule = rule_of(finding.rule)
     where = printable(_where(finding))
     lines = ["  ".join(piece for piece in (f"{finding.severity} {finding.rule}", where, data) if piece)]
-    text = finding.message
-    if finding.found:
-        text += f": {finding.field} is {finding.found}" if finding.field else f": found {finding.found}"
-    if finding.expected:
-        text += f", expected {finding.expected}"
-    if finding.clause:
-        text += f" ({finding.clause})"
-    lines.append(printable(text))
+    text = finding.message + _found(finding) + _expected(finding)
+    lines.append(printable(text + _clause(finding)))
     lines += [printable(line) for line in finding.excerpt.splitlines()]
+    return "\n  ".join((*lines, *_remedy(finding)))
+
+
+def _paragraph_of_many(findings: Sequence[Finding]) -> str:
+    """Return the same of many places: once what they have in common, and for each place what only it has."""
+    first = findings[0]
+    rule = rule_of(first.rule)
+    parts = [(finding.message, _found(finding), _expected(finding)) for finding in findings]
+    common = [one if all(other == one for other in others) else None for one, *others in zip(*parts, strict=True)]
+    head = common[0] or (rule.title if rule else first.message)
+    lines = [f"{first.severity} {first.rule}  {len(findings)} places"]
+    lines.append(printable(head + "".join(one or "" for one in common[1:]) + _clause(first)))
+    if None not in common:
+        lines.append(printable(f"at {_wheres(findings)}"))
+    else:
+        for finding, own in zip(findings, parts, strict=True):
+            differing = "".join(one for one, same in zip(own, common, strict=True) if same is None)
+            lines.append(printable(f"  {_where(finding)}: {differing.removeprefix(': ').removeprefix(', ')}"))
+    return "\n  ".join((*lines, *_remedy(first)))
+
+
+def _found(finding: Finding) -> str:
+    if not finding.found:
+        return ""
+    return f": {finding.field} is {finding.found}" if finding.field else f": found {finding.found}"
+
+
+def _expected(finding: Finding) -> str:
+    return f", expected {finding.expected}" if finding.expected else ""
+
+
+def _clause(finding: Finding) -> str:
+    return f" ({finding.clause})" if finding.clause else ""
+
+
+def _remedy(finding: Finding) -> Iterator[str]:
+    """Yield what becomes of the input, what a system does, and what to do."""
+    rule = rule_of(finding.rule)
     if finding.advice and (rule is None or finding.advice != rule.fix):
-        lines.append(f"here: {printable(finding.advice)}")
+        yield f"here: {printable(finding.advice)}"
     if rule is not None:
-        lines += [rule.system, f"fix: {rule.fix}"]
-    return "\n  ".join(lines)
+        yield rule.system
+        yield f"fix: {rule.fix}"
 
 
 def _where(finding: Finding) -> str:
     """Return the place inside the source; a source that is named above is not named again."""
     text = str(finding.origin)
     return text.removeprefix(finding.origin.source).removeprefix(": ").removeprefix(":")
+
+
+def _wheres(findings: Sequence[Finding]) -> str:
+    """Return the places inside a source in a row; what they have in common is said once."""
+    origins = [finding.origin for finding in findings]
+    first = origins[0]
+    if all((one.part, one.length) == (first.part, first.length) and one.offset is not None for one in origins):
+        each = "" if first.length is None else f" ({first.length} byte{'' if first.length == 1 else 's'} each)"
+        return f"{first.part}{', '.join(f'+0x{one.offset:x}' for one in origins)}{each}"
+    return ", ".join(_where(finding) for finding in findings)
 
 
 def summary(findings: Iterable[Finding]) -> str:

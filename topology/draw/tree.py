@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...base import Origin, format_rid, printable
 from ..groups import OVERRIDE, Group, isolation_groups
-from ..model import IdMap, Interrupt, Iommu, Property, ReservedRegion
+from ..model import HOST_BRIDGE, IdMap, Interrupt, Iommu, Property, ReservedRegion
 from ..resolve import Route
 from ..topology import Topology
 from ..view import (
@@ -20,6 +20,7 @@ from ..view import (
     describe,
     grant_words,
     names_in_words,
+    root_maps,
     short_origin,
     size,
     stream_words,
@@ -58,12 +59,8 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
     attached = attachments(topology)
     regions = _regions_by_unit(topology, attached)
     ranges: dict[str | None, list[IdMap]] = {}
-    functions = {(device.segment, device.rid) for device in topology.devices.values()}
-    for one in topology.maps:
-        root = topology.roots.get(one.source)
-        alone = one.length == 1 and (root.segment if root else None, one.base) not in functions
-        if root and one.carries != "msi" and (_is_range(one) or alone):
-            ranges.setdefault(one.target, []).append(one)
+    for one in root_maps(topology):
+        ranges.setdefault(one.target, []).append(one)
     members: dict[str, list[Attachment]] = {}
     for attachment in attached:
         for name in attachment.units:
@@ -84,6 +81,13 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
             for one in topology.msi_controllers.values()
         ]
         lines.append(_Line("MSI controllers", children=controllers))
+    bridges = [
+        _Line(root.name, ", ".join(str(value) for name, value in root.properties if name == HOST_BRIDGE), root.origin)
+        for root in topology.roots.values()
+        if any(name == HOST_BRIDGE for name, _ in root.properties)
+    ]
+    if bridges:
+        lines.append(_Line("PCI host bridges", children=bridges))
     if groups := isolation_groups(topology, attached):
         lines.append(_groups_line(groups))
     for view in topology.kernel_views:
@@ -216,11 +220,6 @@ def _continues(one: Interrupt, other: Interrupt, stem: str, step: int) -> bool:
     """Tell whether a run goes on: the numbers of all count up by one, or all are the same."""
     alike = other.purpose.rpartition(" ")[0] == stem and other.trigger == one.trigger
     return alike and step in (0, 1) and other.number == one.number + step
-
-
-def _is_range(one: IdMap) -> bool:
-    """Tell whether a map is shown in any case: a map of one ID stands as the device that sends it, if one is known."""
-    return one.length > 1 or one.single or one.mask & 0xFFFF != 0xFFFF  # noqa: PLR2004 - requester IDs have 16 bits
 
 
 def _map_line(one: IdMap) -> _Line:

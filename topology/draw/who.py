@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ...base import Origin, format_rid, printable
+from ..cost import cost
 from ..groups import OVERRIDE
 from ..query import Answer, Place
 from ..resolve import Hop, Route, interrupt_route
@@ -21,8 +22,8 @@ VERDICTS = {
 }
 
 
-def draw_answer(answer: Answer) -> str:
-    """Return what is known of a device, each step with its place in the sources."""
+def draw_answer(answer: Answer, *, costs: bool = False) -> str:
+    """Return what is known of a device, each step with its place in the sources; `costs`: of reserved memory too."""
     lines = [f"{answer.device.name}  {describe(answer.device)}".rstrip()]
     if not answer.listed:
         lines.append("  no source lists this function; this is what becomes of its ID")
@@ -37,6 +38,7 @@ def draw_answer(answer: Answer) -> str:
     for region in answer.reserved:
         extent = f"0x{region.start:x}-0x{region.start + region.length - 1:x} ({size(region.length)})"
         lines.append(f"  reserved memory {extent}, {region.kind}, {MEANINGS[region.meaning]}{_where(region.origin)}")
+    lines += _cost_lines(answer) if costs else []
     for grant in answer.grants:
         lines.append(f"  granted from start {grant_words(grant)}, {grant.name}{_where(grant.origin)}")
     return "\n".join(printable(line) for line in lines) + "\n"
@@ -59,6 +61,19 @@ def _group_lines(answer: Answer) -> list[str]:
     lines += [f"    Linux gives {name} no group: {reason}" for name, reason in group.left_out]
     lines += [f"    beware: {text}" for text in (*group.cautions, *([OVERRIDE] if group.wants_acs else []))]
     return lines
+
+
+def _cost_lines(answer: Answer) -> list[str]:
+    """Return what the reserved memory costs that must stay mapped."""
+    found = cost(answer.reserved)
+    if found is None:
+        return ["    costs nothing: no reserved memory has to stay mapped for this device"]
+    rounding = f", {size(found.rounding)} of it by rounding to whole pages" if found.rounding else ""
+    tables = f"{size(found.small)} with pages of 4 KiB, {size(found.large)} with the largest pages that fit"
+    return [
+        f"    costs {size(found.memory)} of memory that nobody else gets{rounding}",
+        f"    costs page tables of {found.levels} levels, in each domain that maps it: {tables}",
+    ]
 
 
 def _route_lines(answer: Answer, route: Route) -> list[str]:
@@ -112,8 +127,10 @@ def draw_places(address: int, found: list[Place]) -> str:
     return "\n".join(printable(line) for line in lines) + "\n"
 
 
-def answer_json(answer: Answer) -> str:
-    """Return what is known of a device as JSON."""
+def answer_json(answer: Answer, *, costs: bool = False) -> str:
+    """Return what is known of a device as JSON; `costs`: what its reserved memory costs, in bytes, too."""
+    found = cost(answer.reserved) if costs else None
+    told = None if found is None else {name: getattr(found, name) for name in found.__slots__}
     return _dump(
         {
             "device": answer.device.name,
@@ -127,6 +144,7 @@ def answer_json(answer: Answer) -> str:
                 {"iommu": unit, "id": stream, "devices": list(names)} for unit, stream, names in answer.sharers
             ],
         }
+        | ({"cost": told} if costs else {})
     )
 
 

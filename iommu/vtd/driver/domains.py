@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from ...errors import IommuError, failure
 from ...platform import PAGE_SIZE, PageAllocator
+from ...radix import Changes, Format, RadixTable
 from ..layout import CAP, FirstStagePage, FirstStageTable, SecondStagePage, SecondStageTable
 from .access import UnitAccess
 from .invalidation import Invalidation
-from .tables import Changes, Format, RadixTable
 
 _INTERRUPTS = (0xFEE00000, 0x100000)
+_LEVELS = 6
+"""One more than the most levels that tables have."""
 
 
 class Domain(ABC):
@@ -118,8 +120,9 @@ class Domain(ABC):
 def second_stage_format(cap: CAP) -> Format:
     """Return how second-stage entries are written (9.8), with the page sizes of CAP.SSLPS."""
     return Format(
-        table=SecondStageTable(R=1, W=1).value,
+        table=(SecondStageTable(R=1, W=1).value,) * _LEVELS,
         present=SecondStagePage(R=1, W=1, X=1).value,
+        kind=SecondStagePage.PS.mask,
         large=SecondStagePage.PS.mask,
         volatile=SecondStagePage.A.mask | SecondStagePage.D.mask,
         address=SecondStagePage.ADDR.mask,
@@ -130,8 +133,9 @@ def second_stage_format(cap: CAP) -> Format:
 def first_stage_format(cap: CAP) -> Format:
     """Return how first-stage entries are written (9.7). Accessed and dirty are set from the start: see `_flags`."""
     return Format(
-        table=FirstStageTable(P=1, RW=1, US=1, A=1).value,
+        table=(FirstStageTable(P=1, RW=1, US=1, A=1).value,) * _LEVELS,
         present=FirstStagePage.P.mask,
+        kind=FirstStagePage.PS.mask,
         large=FirstStagePage.PS.mask,
         volatile=FirstStagePage.A.mask | FirstStagePage.D.mask | FirstStagePage.EA.mask,
         address=FirstStagePage.ADDR.mask,

@@ -8,6 +8,7 @@ from typing import Protocol
 from ...bits import Bits
 from ...errors import failure
 from ...platform import PageAllocator
+from ...radix import aligned_blocks
 from .. import layout
 from ..names import CIRG, IIRG, IQEI, Descriptor
 from .access import CLAUSE, UnitAccess
@@ -38,19 +39,6 @@ class Invalidation(Protocol):
 
     def interrupt(self, index: int | None) -> None:
         """Forget the interrupt entry of an index, or all."""
-
-
-def aligned_blocks(start: int, length: int, most: int) -> list[tuple[int, int]]:
-    """Cover a range by `(address, order)`: 2^order pages of 4 KiB, so aligned, `order` at most `most`."""
-    blocks = []
-    page, end = start >> 12, (start + length + 0xFFF) >> 12
-    while page < end:
-        order = min(most, (end - page).bit_length() - 1)
-        if page:
-            order = min(order, (page & -page).bit_length() - 1)
-        blocks.append((page << 12, order))
-        page += 1 << order
-    return blocks
 
 
 _MANY = 64

@@ -93,8 +93,8 @@ def _read_node(data: bytes, place: int, end: int, report: Report) -> Node:
     fixed = next(layout for since, layout in reversed(node.LAYOUTS) if _fits(layout, since, revision, place, limit))
     parts = _read_parts(node, here._replace(fixed_size=fixed.size), fixed, limit)
     named = len(parts["name"]) + parts["terminated"] if "name" in parts else 0
-    inner = [record for part in parts.values() if isinstance(part, tuple) for record in part]
-    gaps = here.gaps(place + fixed.size + named, [*inner, *mappings])
+    arrays = (part for part in parts.values() if isinstance(part, tuple))
+    gaps = here.gaps(place + fixed.size + named, *arrays, mappings)
     return node.read_node(data, place, fixed, mappings=mappings, gaps=gaps, **parts)
 
 
@@ -105,17 +105,17 @@ def _fits(layout: Layout, since: int, revision: int, place: int, limit: int) -> 
 
 def _read_parts(node: type[Node], here: NodePlace, fixed: Layout, limit: int) -> dict[str, Any]:
     """Read what a node of this class holds after its fixed part, besides the mappings."""
-    values = dict(zip((field.name for field in fixed.fields), fixed.read(here.data, here.place), strict=True))
     after = here.place + fixed.size
+    if node in (NamedComponent, Iwb):
+        name, terminated = here.name(after, max(limit, after), "Device Object Name", "DEN 0049E.f §3.1.1.5")
+        return {"name": name, "terminated": terminated}
+    values = dict(zip((field.name for field in fixed.fields), fixed.read(here.data, here.place), strict=True))
 
     def array(entry: type[_Entry], name: str, what: str) -> tuple[_Entry, ...]:
         return here.array(entry, values[f"{name}_offset"], values[f"{name}_count"], what)
 
     if node is ItsGroup:
         return {"identifiers": here.array(ItsIdentifier, fixed.size, values["its_count"], "ITS identifier")}
-    if node in (NamedComponent, Iwb):
-        name, terminated = here.name(after, max(limit, after), "Device Object Name", "DEN 0049E.f §3.1.1.5")
-        return {"name": name, "terminated": terminated}
     if node is SmmuV2:
         values["global_interrupt_count"] = 1 if values["global_interrupt_offset"] else 0
         return {

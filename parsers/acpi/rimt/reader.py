@@ -78,4 +78,4 @@ def _read_node(data: bytes, place: int, end: int, report: Report) -> Node:
         name, terminated = here.name(after, limit, "Device Object Name", CLAUSE)
         gaps = here.gaps(after + len(name) + terminated, mappings)
         return PlatformDevice.read(data, place, name=name, terminated=terminated, mappings=mappings, gaps=gaps)
-    return UnknownNode.read(data, place, gaps=here.gaps(after, ()))
+    return UnknownNode.read(data, place, gaps=here.gaps(after))

@@ -11,6 +11,8 @@ from .records import (
     ProcessorAffinity,
     Srat,
     X2apicAffinity,
+    contents,
+    domain_of,
 )
 
 __all__ = [
@@ -21,5 +23,7 @@ __all__ = [
     "ProcessorAffinity",
     "Srat",
     "X2apicAffinity",
+    "contents",
+    "domain_of",
     "read_srat",
 ]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..entries import Entry, EntryTable
 from ..layout import Layout
-from ..record import Bits, record
+from ..record import Bits, Raw, record
 from . import layout, names
 
 
@@ -119,3 +119,27 @@ class Srat(EntryTable):
 
     table_revision: int
     reserved: int
+
+
+def domain_of(entry: Entry | Raw, revision: int) -> int | None:
+    """Return the proximity domain of an entry of a table of this revision; None when it has none.
+
+    In the first revision, all but its lowest byte is reserved.
+    """
+    domain: int | None = getattr(entry, "proximity_domain", None)
+    return domain & 0xFF if domain is not None and revision < 2 else domain  # noqa: PLR2004
+
+
+def contents(srat: Srat, revision: int) -> dict[int, tuple[int, int]]:
+    """Return how many processors and how many bytes of memory each proximity domain has that are enabled."""
+    found: dict[int, tuple[int, int]] = {}
+    for entry in srat.entries:
+        domain = domain_of(entry, revision)
+        if domain is None or not getattr(entry, "flags", 0) & 1:
+            continue
+        processors, memory = found.get(domain, (0, 0))
+        if isinstance(entry, MemoryAffinity):
+            found[domain] = processors, memory + entry.size
+        elif isinstance(entry, ProcessorAffinity | X2apicAffinity | GiccAffinity):
+            found[domain] = processors + 1, memory
+    return found

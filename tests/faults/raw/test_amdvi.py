@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iommuman.faults import FaultError
 from iommuman.faults.raw import amdvi
-from iommuman.faults.raw.amdvi_layout import EVENTS, GuestIoPageFault, PageRequest
+from iommuman.iommu.amdvi.layout.queues import EVENTS, GuestIoPageFault, PageRequest
 
 from . import HERE, fields_of, quads, told, values_told
 

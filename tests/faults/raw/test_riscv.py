@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iommuman.faults import FaultError
 from iommuman.faults.raw import riscv
-from iommuman.faults.raw.riscv_layout import FaultRecord, PageRequest, cause_words
+from iommuman.iommu.riscv.layout.queues import FaultRecord, PageRequest
+from iommuman.iommu.riscv.names import cause_words
 
 from . import HERE, fields_of, quads, told, values_told
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from iommuman.iommu.errors import IommuError
 from iommuman.iommu.platform import Memory, PageAllocator, Simulated
 from iommuman.iommu.vtd.driver import Domain, Driver
-from iommuman.iommu.vtd.driver.invalidation import aligned_blocks
 from iommuman.iommu.vtd.layout import CAP, ECAP, Irte
 from iommuman.iommu.vtd.model import WRITE, Blocked, Hardware, Interrupt, RemappingUnit
 from iommuman.iommu.vtd.names import Reason
@@ -184,19 +183,6 @@ def test_tables_hold_what_was_mapped_last(steps: list[tuple[bool, int, int, int]
         assert result == (expected[page] << 12 if page in expected else Blocked(Reason.LGN_3))
     domain.unmap(0, 16 * M)
     assert made.pages.pages_in_use == before
-
-
-@given(st.integers(0, 5000), st.integers(1, 5000), st.integers(0, 20))
-def test_blocks_to_invalidate_cover_the_range_and_are_aligned(start: int, count: int, most: int) -> None:
-    """Every block is as the invalidation address register wants it; together they are the range."""
-    blocks = aligned_blocks(start << 12, count << 12, most)
-    at = start
-    for address, order in blocks:
-        assert order <= most
-        assert address == at << 12
-        assert at % (1 << order) == 0
-        at += 1 << order
-    assert at == start + count
 
 
 def test_many_ranges_are_invalidated_by_domain() -> None:

@@ -15,22 +15,21 @@ from iommuman.iommu.vtd.layout import CAP, ECAP, Irte
 from iommuman.iommu.vtd.model import Blocked, Interrupt
 from iommuman.iommu.vtd.names import SVT
 
-from .watch import (
-    LEGACY,
-    SCALABLE,
-    TABLES,
-    TABLES_LENGTH,
-    A,
-    B,
-    Rig,
+from ..watching import (
+    MAP_PROBES,
+    MAPPINGS,
+    OTHER,
+    OUT,
+    WINDOW,
+    Action,
     View,
     exhaustively,
-    map_into,
     mapped,
     observed,
     unmapped,
     within,
 )
+from .watch import LEGACY, SCALABLE, TABLES, TABLES_LENGTH, A, B, Rig, map_into
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 X_PAGE, Y_PAGE, SHARED = 0x10000, 0x20000, 0x30000
@@ -123,43 +122,6 @@ def test_no_store_of_a_transition_opens_a_hole(variant: str, old: str, new: str)
 
 # --- Mapping, unmapping, splitting, merging
 
-WINDOW = 0x40000000
-MAP_PROBES = [WINDOW + offset for offset in (0, 4 * K, 8 * K, 2 * M - 4 * K, 2 * M, 4 * M, G - 4 * K, G)]
-OUT, OTHER = 2 * G, 8 * G
-Action = tuple[str, int, int, int, int]
-"""map or unmap, start, output, length, permissions."""
-MAPPINGS: dict[str, tuple[list[Action], Action]] = {
-    "map 4 KiB": ([], ("map", WINDOW, OUT, 4 * K, 3)),
-    "map 2 MiB": ([], ("map", WINDOW, OUT, 2 * M, 3)),
-    "map 1 GiB": ([], ("map", WINDOW, OUT, G, 1)),
-    "map a range of all sizes": ([], ("map", WINDOW - 4 * K, OUT - 4 * K, G + 2 * M + 8 * K, 3)),
-    "map beside": ([("map", WINDOW, OUT, 4 * K, 3)], ("map", WINDOW + 4 * K, OTHER, 8 * K, 2)),
-    "map over the same": ([("map", WINDOW, OUT, 2 * M, 3)], ("map", WINDOW, OUT, 2 * M, 3)),
-    "map over with other memory": ([("map", WINDOW, OUT, 2 * M, 3)], ("map", WINDOW, OTHER, 2 * M, 3)),
-    "map over with less": ([("map", WINDOW, OUT, G, 3)], ("map", WINDOW, OUT, G, 1)),
-    "map over with more": ([("map", WINDOW, OUT, 4 * K, 1)], ("map", WINDOW, OUT, 4 * K, 3)),
-    "map over a part": ([("map", WINDOW, OUT, 2 * M, 3)], ("map", WINDOW + 4 * K, OTHER, 4 * K, 3)),
-    "map larger over smaller": ([("map", WINDOW + 4 * K, OTHER, 4 * K, 3)], ("map", WINDOW, OUT, 2 * M, 3)),
-    "unmap 4 KiB": ([("map", WINDOW, OUT, 12 * K, 3)], ("unmap", WINDOW + 4 * K, 0, 4 * K, 0)),
-    "unmap the last of a table": ([("map", WINDOW, OUT, 4 * K, 3)], ("unmap", WINDOW, 0, 4 * K, 0)),
-    "unmap all": ([("map", WINDOW - 4 * K, OUT - 4 * K, G + 8 * K, 3)], ("unmap", WINDOW - 2 * M, 0, 2 * G, 0)),
-    "unmap nothing": ([], ("unmap", WINDOW, 0, 2 * M, 0)),
-    "split 2 MiB": ([("map", WINDOW, OUT, 2 * M, 3)], ("unmap", WINDOW + 4 * K, 0, 4 * K, 0)),
-    "split 1 GiB": ([("map", WINDOW, OUT, G, 3)], ("unmap", WINDOW + 4 * K, 0, 4 * K, 0)),
-    "split both ends": ([("map", WINDOW, OUT, 4 * M, 3)], ("unmap", WINDOW + 8 * K, 0, 4 * M - 16 * K, 0)),
-    "merge 2 MiB": (
-        [("map", WINDOW, OUT, 4 * K, 3), ("map", WINDOW + 8 * K, OUT + 8 * K, 2 * M - 8 * K, 3)],
-        ("map", WINDOW + 4 * K, OUT + 4 * K, 4 * K, 3),
-    ),
-    "merge 1 GiB": (
-        [("map", WINDOW, OUT, 4 * K, 3), ("map", WINDOW + 8 * K, OUT + 8 * K, G - 8 * K, 3)],
-        ("map", WINDOW + 4 * K, OUT + 4 * K, 4 * K, 3),
-    ),
-    "no merge for other permissions": (
-        [("map", WINDOW, OUT, 4 * K, 3), ("map", WINDOW + 8 * K, OUT + 8 * K, 2 * M - 8 * K, 3)],
-        ("map", WINDOW + 4 * K, OUT + 4 * K, 4 * K, 1),
-    ),
-}
 KINDS = ["legacy", "legacy, caching mode", "legacy, registers", "scalable", "first stage", "nested", "parent of nested"]
 
 

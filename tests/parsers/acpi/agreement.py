@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from iommuman.parsers.acpi import FieldValue, Raw, Record, Table
@@ -13,10 +14,13 @@ from iommuman.parsers.acpi.srat import Srat
 from tests.oracles.iasl import RAW_DATA, IaslField
 
 NAMES = {
+    "ACPI Disable Value": {"acpi_disable"},
+    "ACPI Enable Value": {"acpi_enable"},
+    "ARM Flags": {"arm_boot_arch"},
     "ARM MPIDR": {"mpidr"},
     "ATS Attribute": {"ats_attribute"},
     "Acpi Processor UID": {"acpi_processor_uid"},
-    "Address": {"base_address", "io_apic_address", "io_sapic_address"},
+    "Address": {"address", "base_address", "io_apic_address", "io_sapic_address"},
     "Address Length": {"size"},
     "Apic ID": {"apic_id", "x2apic_id"},
     "Asl Compiler ID": {"creator_id"},
@@ -26,14 +30,20 @@ NAMES = {
     "Base Address": {"base", "base_address", "register_base", "physical_base_address", "discovery_range_base_address"},
     "Bit Offset": {"register_bit_offset"},
     "Bit Width": {"register_bit_width"},
+    "Boot Flags": {"iapc_boot_arch"},
     "Bus": {"bus"},
+    "C2 Latency": {"p_lvl2_lat"},
+    "C3 Latency": {"p_lvl3_lat"},
+    "CPU Cache Size": {"flush_size"},
     "CPU Interface Number": {"cpu_interface_number"},
     "Cache Coherency": {"cache_coherency"},
+    "Cache Flush Stride": {"flush_stride"},
     "Capability Offset": {"capability_offset"},
     "Checksum": {"checksum"},
     "Clock Domain": {"clock_domain"},
     "Context Interrupt Count": {"context_interrupt_count"},
     "Context Interrupt Offset": {"context_interrupt_offset"},
+    "DSDT Address": {"dsdt", "x_dsdt"},
     "Data Setting": {"data_setting"},
     "Device Handle": {"device_handle"},
     "Device Handle Type": {"device_handle_type"},
@@ -43,9 +53,11 @@ NAMES = {
     "Device Number": {"device_number"},
     "Device Scope Type": {"type"},
     "DeviceId": {"device_id"},
+    "Duty Cycle Offset": {"duty_offset"},
+    "Duty Cycle Width": {"duty_width"},
     "EFR Image": {"efr_image"},
     "Efficiency Class": {"processor_power_efficiency_class"},
-    "Encoded Access Width": {"reserved"},
+    "Encoded Access Width": {"reserved", "access_size"},
     "End Address (limit)": {"limit"},
     "End Bus Number": {"end_bus"},
     "Entry Length": {"length"},
@@ -53,15 +65,23 @@ NAMES = {
     "Enumeration ID": {"enumeration_id"},
     "Event GSIV": {"event_gsiv"},
     "Extended Data": {"extended_data"},
+    "FACS Address": {"firmware_ctrl", "x_firmware_ctrl"},
+    "FADT Minor Revision": {"minor_version"},
     "Feature Reporting": {"feature_reporting"},
     "Flags": {"flags", "page_protection_and_oem_attribute"},
     "GERR GSIV": {"gerror_gsiv"},
+    "GPE0 Block Address": {"gpe0_blk"},
+    "GPE0 Block Length": {"gpe0_blk_len"},
+    "GPE1 Base Offset": {"gpe1_base"},
+    "GPE1 Block Address": {"gpe1_blk"},
+    "GPE1 Block Length": {"gpe1_blk_len"},
     "Global Interrupt Offset": {"global_interrupt_offset"},
     "Handle": {"handle"},
     "Hardware Block ID": {"event_timer_block_id"},
     "Hints": {"allocation_hints"},
     "Host Address Width": {"host_address_width"},
     "Hypervisor GIC Base Address": {"gich"},
+    "Hypervisor ID": {"hypervisor_vendor_identity"},
     "I/O Apic ID": {"io_apic_id"},
     "I/O Sapic ID": {"io_apic_id"},
     "ID Count": {"id_count"},
@@ -76,6 +96,7 @@ NAMES = {
     "Local Apic ID": {"apic_id"},
     "Local GIC Hardware ID": {"gic_id"},
     "Local Sapic EID": {"local_sapic_eid"},
+    "Localities": {"number_of_system_localities"},
     "MSI Frame ID": {"gic_msi_frame_id"},
     "Mapping Count": {"mapping_count"},
     "Mapping Offset": {"mapping_offset"},
@@ -83,7 +104,7 @@ NAMES = {
     "Memory Length": {"memory_length"},
     "Memory Size Limit": {"memory_address_limit"},
     "Minimum Clock Ticks": {"minimum_clock_tick"},
-    "Model": {"model"},
+    "Model": {"model", "reserved"},
     "NSgCfgIrpt": {"nsg_cfg_irpt"},
     "NSgCfgIrpt Flags": {"nsg_cfg_irpt_flags"},
     "NSgIrpt": {"nsg_irpt"},
@@ -98,10 +119,22 @@ NAMES = {
     "Output Base": {"output_base"},
     "Output Reference": {"output_reference"},
     "Overflow Interrupt GSIV": {"overflow_gsiv"},
+    "P-State Control": {"pstate_cnt"},
     "PCI Bus Number": {"start_bus"},
     "PCI Path": {"path"},
     "PCI Segment Group": {"segment"},
     "PCI Segment Number": {"segment"},
+    "PM Profile": {"preferred_pm_profile"},
+    "PM Timer Block Address": {"pm_tmr_blk"},
+    "PM Timer Block Length": {"pm_tmr_len"},
+    "PM1 Control Block Length": {"pm1_cnt_len"},
+    "PM1 Event Block Length": {"pm1_evt_len"},
+    "PM1A Control Block Address": {"pm1a_cnt_blk"},
+    "PM1A Event Block Address": {"pm1a_evt_blk"},
+    "PM1B Control Block Address": {"pm1b_cnt_blk"},
+    "PM1B Event Block Address": {"pm1b_evt_blk"},
+    "PM2 Control Block Address": {"pm2_cnt_blk"},
+    "PM2 Control Block Length": {"pm2_cnt_len"},
     "PMU Interrupt Count": {"pmu_interrupt_count"},
     "PMU Interrupt Offset": {"pmu_interrupt_offset"},
     "PRI GSIV": {"pri_gsiv"},
@@ -116,6 +149,9 @@ NAMES = {
     "Proximity Domain": {"proximity_domain"},
     "Proximity Domain High(24)": {"proximity_domain_high"},
     "Proximity Domain Low(8)": {"proximity_domain_low"},
+    "RTC Century Index": {"century"},
+    "RTC Day Alarm Index": {"day_alrm"},
+    "RTC Month Alarm Index": {"mon_alrm"},
     "Redistributor Base Address": {"gicr_base_address"},
     "Register Base Address": {"register_base"},
     # What iasl 20200925 calls reserved has a meaning by now: DRHD's Size, the Identifier of IORT nodes, an EFR2 image.
@@ -124,6 +160,9 @@ NAMES = {
     "Reserved2": {"reserved2"},
     "Reserved3": {"reserved3"},
     "Revision": {"revision"},
+    "S4BIOS Command": {"s4bios_req"},
+    "SCI Interrupt": {"sci_int"},
+    "SMI Command Port": {"smi_cmd"},
     "SPE Overflow Interrupt": {"spe_overflow_interrupt"},
     "SPI Base": {"spi_base"},
     "SPI Count": {"spi_count"},
@@ -143,11 +182,13 @@ NAMES = {
     "Translation ID": {"gic_its_id"},
     "Type": {"type"},
     "VATOS Address": {"vatos_address"},
+    "Value to cause reset": {"reset_value"},
     "Variety": {"variety"},
     "Version": {"gic_version"},
     "Virtual GIC Base Address": {"gicv"},
     "Virtual GIC Interrupt": {"vgic_maintenance_interrupt"},
     "Virtualization Info": {"iv_info", "info"},
+    "_CST Support": {"cst_cnt"},
 }
 """iasl's name of a field to ours."""
 
@@ -188,13 +229,47 @@ BITS = {
     "Enabled": "Enabled",
     "Hot Pluggable": "Hot Pluggable",
     "Non-Volatile": "NonVolatile",
+    "Legacy Devices Supported (V2)": "LEGACY_DEVICES",
+    "8042 Present on ports 60/64 (V2)": "8042",
+    "VGA Not Present (V4)": "VGA Not Present",
+    "MSI Not Supported (V4)": "MSI Not Supported",
+    "PCIe ASPM Not Supported (V4)": "PCIe ASPM Controls",
+    "CMOS RTC Not Present (V5)": "CMOS RTC Not Present",
+    "WBINVD instruction is operational (V1)": "WBINVD",
+    "WBINVD flushes all caches (V1)": "WBINVD_FLUSH",
+    "All CPUs support C1 (V1)": "PROC_C1",
+    "C2 works on MP system (V1)": "P_LVL2_UP",
+    "Control Method Power Button (V1)": "PWR_BUTTON",
+    "Control Method Sleep Button (V1)": "SLP_BUTTON",
+    "RTC wake not in fixed reg space (V1)": "FIX_RTC",
+    "RTC can wake system from S4 (V1)": "RTC_S4",
+    "32-bit PM Timer (V1)": "TMR_VAL_EXT",
+    "Docking Supported (V1)": "DCK_CAP",
+    "Reset Register Supported (V2)": "RESET_REG_SUP",
+    "Sealed Case (V3)": "SEALED_CASE",
+    "Headless - No Video (V3)": "HEADLESS",
+    "Use native instr after SLP_TYPx (V3)": "CPU_SW_SLP",
+    "PCIEXP_WAK Bits Supported (V4)": "PCI_EXP_WAK",
+    "Use Platform Timer (V4)": "USE_PLATFORM_CLOCK",
+    "RTC_STS valid on S4 wake (V4)": "S4_RTC_STS_VALID",
+    "Remote Power-on capable (V4)": "REMOTE_POWER_ON_CAPABLE",
+    "Use APIC Cluster Model (V4)": "FORCE_APIC_CLUSTER_MODEL",
+    "Use APIC Physical Destination Mode (V4)": "FORCE_APIC_PHYSICAL_DESTINATION_MODE",
+    "Hardware Reduced (V5)": "HW_REDUCED_ACPI",
+    "Low Power S0 Idle (V5)": "LOW_POWER_S0_IDLE_CAPABLE",
+    "PSCI Compliant": "PSCI_COMPLIANT",
+    "Must use HVC for PSCI": "PSCI_USE_HVC",
 }
 """iasl's name of a bit or bit field to ours."""
 
 PARTS = {"4K Page Protect": ("page_protection", 0), "64K Page Protect": ("page_protection", 1)}
 """Bits of iasl that are, for us, bits of a number: its name and which bit."""
 
-HEADINGS = {RAW_DATA, "Memory Properties", "Timer Block Register"}
+HEADINGS = {
+    RAW_DATA, "Memory Properties", "Timer Block Register", "Reset Register", "PM1A Event Block", "PM1B Event Block",
+    "PM1A Control Block", "PM1B Control Block", "PM2 Control Block", "PM Timer Block", "GPE0 Block", "GPE1 Block",
+    "Sleep Control Register", "Sleep Status Register",
+}  # fmt: skip
 """What stands in a listing without a value of its own."""
 
 KNOWN_NODES = range(6)
@@ -262,6 +337,8 @@ def _same_name(theirs: IaslField, ours: str | None) -> bool:
         return True
     if (theirs.name, theirs.length) in FINER and (ours is None or ours not in NAMES.get(theirs.name, ())):
         return True
+    if row := re.fullmatch(r"Locality +(\d+)", theirs.name):
+        return ours == f"distances_from_{row[1]}"
     return ours in NAMES.get(theirs.name, ())
 
 

@@ -18,7 +18,7 @@ from tests.conftest import FIXTURES, tables
 from tests.damage import mutants, truncations
 
 pytestmark = pytest.mark.damage
-SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "IVRS", "MCFG", "RIMT", "SRAT", "VIOT")
+SIGNATURES = ("APIC", "DMAR", "FACP", "HPET", "IORT", "IVRS", "MCFG", "RIMT", "SLIT", "SRAT", "VIOT")
 TABLES = tables(*SIGNATURES)
 
 

@@ -312,7 +312,7 @@ CASES = {
         structure(4, bytes(3) + b"\x01\\_SB\x1b"),
         [
             (
-                f"{UNDER}38 (5 bytes): the ACPI object name has no end: ACPI Object Name is '\\\\_SB\\x1b', "
+                f"{UNDER}38 (5 bytes): the ACPI object name has no end: ACPI Object Name is '\\_SB\\x1b', "
                 f"expected a zero "
                 "byte inside the structure (VT-d specification 4.1 §8.7); the name is taken up to the end "
                 "(Linux rejects the table)"

@@ -10,11 +10,11 @@ from iommuman.parsers.acpi import parse_table
 from tests.conftest import HANDMADE, corpus_files, tables
 from tests.oracles.iasl import listings
 
-from . import test_hpet, test_ivrs, test_madt, test_srat
+from . import test_hpet, test_ivrs, test_madt, test_slit, test_srat
 from .agreement import Score, compare
 from .test_sdt import golden, sealed
 
-SIGNATURES = ("APIC", "DMAR", "HPET", "IORT", "IVRS", "MCFG", "SRAT")
+SIGNATURES = ("APIC", "DMAR", "FACP", "HPET", "IORT", "IVRS", "MCFG", "SLIT", "SRAT")
 CUT_ALIKE = {"ACPI-CHECKSUM", "ACPI-TRAILING"}
 """Findings that do not keep iasl and us from cutting a table into the same fields."""
 
@@ -51,6 +51,7 @@ GOLDEN = {
     "APIC": (test_madt.TABLE, test_madt.LATER),
     "HPET": (test_hpet.TABLE,),
     "IVRS": (test_ivrs.SOUND,),
+    "SLIT": (test_slit.TABLE,),
     "SRAT": (test_srat.TABLE,),
 }
 """Entries that no fixture and no table of the corpus has."""

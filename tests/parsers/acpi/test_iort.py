@@ -714,7 +714,7 @@ CASES = {
         nodes_table(named(b"\\_SB")),
         [
             (
-                f"{ON}4d (4 bytes): the device object name has no end: Device Object Name is '\\\\_SB', "
+                f"{ON}4d (4 bytes): the device object name has no end: Device Object Name is '\\_SB', "
                 f"expected a zero byte "
                 "inside the node (DEN 0049E.f §3.1.1.5); the name is taken up to where it must end"
             )

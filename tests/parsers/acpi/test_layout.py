@@ -67,6 +67,30 @@ def test_the_fast_path_reads_and_writes_what_construct_does(name: str, data: st.
     values = layout.read(b"??" + image, 2)
     assert values == tuple(parsed[field.name] for field in layout.fields)
     assert layout.write(values) == declaration.build(parsed) == image
+    assert list(layout.read_array(b"?" + 3 * image, 1, 3)) == [values] * 3
+
+
+ENTRIES = (
+    mcfg.Allocation,
+    iort_records.GlobalInterrupts,
+    iort_records.IdMapping,
+    iort_records.ItsIdentifier,
+    iort_records.RmrDescriptor,
+    iort_records.SmmuInterrupt,
+    rimt_records.IdMapping,
+    rimt_records.Wire,
+)
+
+
+@given(st.sampled_from(ENTRIES), st.binary(max_size=200))
+def test_records_of_an_array_are_those_read_one_by_one(entry: type[Record], data: bytes) -> None:
+    """For any bytes, each is of its class, equal to the one that is read alone, and at the same place."""
+    count, start = divmod(len(data), entry.LAYOUT.size)
+    found = entry.read_array(data, start, count)
+    alone = tuple(entry.read(data, start + index * entry.LAYOUT.size) for index in range(count))
+    assert found == alone
+    assert [type(one) for one in found] == [entry] * count
+    assert b"".join(one.fixed() for one in found) == data[start:]
 
 
 def test_field_offsets_follow_the_declaration() -> None:

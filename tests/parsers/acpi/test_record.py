@@ -108,6 +108,6 @@ def test_a_report_counts_what_is_over_its_limit() -> None:
 
 def test_long_text_is_cut() -> None:
     """Text of the input is quoted and escaped, and cut where a sentence would grow too long."""
-    assert shown("\\_SB\x1b") == "'\\\\_SB\\x1b'"
+    assert shown("\\_SB\x1b") == "'\\_SB\\x1b'"
     assert shown("A" * 64) == f"'{'A' * 64}'"
     assert shown("A" * 65) == f"'{'A' * 64}' and 1 characters more"

@@ -204,7 +204,7 @@ CASES = {
     "name without end": (
         body(node(2, bytes(4) + b"\\_SB")),
         (
-            f"{UNDER}3c (4 bytes): the device object name has no end: Device Object Name is '\\\\_SB', "
+            f"{UNDER}3c (4 bytes): the device object name has no end: Device Object Name is '\\_SB', "
             f"expected a zero byte "
             f"inside the node {CLAUSE}; the name is taken up to where it must end"
         ),

@@ -34,7 +34,7 @@ def unpack(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("board", ["q35-vtd", "virt-smmuv3-acpi"])
 def test_genuine_trees_give_what_the_boards_file_says(board: str, tmp_path: Path) -> None:
     """Every key of every function that we read from a machine's tree equals what another program read there."""
-    topology = read_sysfs_pci(unpack(board, tmp_path))
+    topology = read_sysfs_pci(str(unpack(board, tmp_path)))
     assert topology.findings == ()
     built = json.loads(build_pci(topology.functions.values()))
     assert built == json.loads((BOARDS / board / "pci.json").read_text())
@@ -65,7 +65,7 @@ def tree(root: Path, config: bytes | None = None, address: str = "0000:00:01.0",
 
 def read(root: Path) -> tuple[PciFunction, list[str]]:
     """Return the one function of a tree, and the sentences of the findings."""
-    topology = read_sysfs_pci(root, "S")
+    topology = read_sysfs_pci(str(root), "S")
     (function,) = topology.functions.values()
     return function, [str(finding) for finding in topology.findings]
 
@@ -204,7 +204,7 @@ def test_any_configuration_space_is_answered(
 ) -> None:
     """Whatever the bytes, a function comes out, and it can be kept as a file."""
     config = head[:6] + (b"\x10" if linked else b"\0") + head[7:] + rest
-    topology = read_sysfs_pci(tree(tmp_path_factory.mktemp("sys"), config))
+    topology = read_sysfs_pci(str(tree(tmp_path_factory.mktemp("sys"), config)))
     assert len(topology.functions) == 1
     assert build_pci(topology.functions.values())
 
@@ -228,7 +228,7 @@ CONFIG_REST = (
 def test_a_function_without_its_header_is_left_out(config: bytes | None, found: str, tmp_path: Path) -> None:
     """Without 64 bytes of configuration space a function is left out, and the others are not."""
     root = tree(tree(tmp_path, config), space(), "0000:00:02.0")
-    topology = read_sysfs_pci(root, "S")
+    topology = read_sysfs_pci(str(root), "S")
     assert list(topology.functions) == ([(0, 16)] if found else [(0, 8), (0, 16)])
     assert sentences(topology) == ([f"{WHERE}{CONFIG_RULE} {found}, {CONFIG_REST}"] if found else [NOTE])
 
@@ -244,7 +244,7 @@ def test_pipes_folders_and_loops_in_place_of_files_do_no_harm(tmp_path: Path) ->
     (folder / "0000:00:03.0/numa_node").mkdir()
     (folder / "0000:00:04.0").symlink_to("0000:00:04.0")
     (folder / "0000:00:05.0").symlink_to("../../../nowhere")
-    topology = read_sysfs_pci(root, "S")
+    topology = read_sysfs_pci(str(root), "S")
     (function,) = topology.functions.values()
     assert (function.address, function.vendor, function.driver, function.physfn) == ("0000:00:03.0", 0x8086, None, None)
     text = "an attribute of the function cannot be read:"
@@ -320,21 +320,21 @@ def test_attributes_are_read_as_linux_writes_them(tmp_path: Path) -> None:
 
 def test_a_machine_without_pci_has_no_functions(tmp_path: Path) -> None:
     """No folder of devices means no functions, and nothing is wrong."""
-    topology = read_sysfs_pci(tmp_path)
+    topology = read_sysfs_pci(str(tmp_path))
     assert (topology.functions, topology.findings, topology.source) == ({}, (), "/sys")
 
 
 def test_names_that_are_no_addresses_are_passed_by(tmp_path: Path) -> None:
     """Only folders named after a function count."""
     root = tree(tree(tmp_path, space()), space(), "README")
-    assert list(read_sysfs_pci(root).functions) == [(0, 8)]
+    assert list(read_sysfs_pci(str(root)).functions) == [(0, 8)]
 
 
 def test_what_is_no_folder_is_told(tmp_path: Path) -> None:
     """A file where the folder of devices should be gives a finding and no functions."""
     (tmp_path / "bus/pci").mkdir(parents=True)
     (tmp_path / "bus/pci/devices").write_text("text")
-    topology = read_sysfs_pci(tmp_path, "S")
+    topology = read_sysfs_pci(str(tmp_path), "S")
     assert topology.functions == {}
     assert sentences(topology) == [
         "S: bus/pci/devices: the functions cannot be listed: Not a directory; read or copy /sys as root"
@@ -347,12 +347,12 @@ def test_what_is_forbidden_is_told(tmp_path: Path) -> None:
     root = tree(tmp_path, space())
     config = root / "bus/pci/devices/0000:00:01.0/config"
     config.chmod(0)
-    assert sentences(read_sysfs_pci(root, "S")) == [
+    assert sentences(read_sysfs_pci(str(root), "S")) == [
         f"{WHERE}{CONFIG_RULE} not readable (Permission denied), {CONFIG_REST}"
     ]
     (root / "bus/pci/devices").chmod(0)
     try:
-        assert sentences(read_sysfs_pci(root, "S")) == [
+        assert sentences(read_sysfs_pci(str(root), "S")) == [
             "S: bus/pci/devices: the functions cannot be listed: Permission denied; read or copy /sys as root"
         ]
     finally:
@@ -365,7 +365,7 @@ def test_the_number_of_functions_is_bounded(most: int, tmp_path: Path, monkeypat
     monkeypatch.setattr(sysfs, "MAX_FUNCTIONS", most)
     for number in (3, 1, 2):
         tree(tmp_path, space(), f"0000:00:0{number}.0")
-    topology = read_sysfs_pci(tmp_path, "S")
+    topology = read_sysfs_pci(str(tmp_path), "S")
     assert list(topology.functions) == [(0, 8 * number) for number in (1, 2, 3)[:most]]
     sentence = (
         "S: bus/pci/devices: there are too many functions: found 3, expected at most 2; only the first by name are read"

@@ -135,6 +135,8 @@ def test_all_events_are_read() -> None:
         ('[[event]]\ndo = "start"\nvm = "b"', "event[0].vm", "there is no such VM", "a VM of the file", ""),
         (OBJECTS + '[[event]]\ndo = "guest-unmap"\nvm = "a"\nobject = "p"\naddress = 0\nsize = 1', "event[0].object",
          "the guest's manager has no such object", "o", ""),
+        (VM + '[[event]]\ndo = "guest-unmap"\nobject = "p"\naddress = 0\nsize = 1', "event[0].vm", "this is missing",
+         "a text", ""),
         ('[[event]]\ndo = "poll"\nexpect = "denied"', "event[0].expect",
          "this is none of the words", "done, refused", ""),
         ('[[event]]\ndo = "read"\ndevice = "d"\naddress = 0\nsize = 0', "event[0].size",

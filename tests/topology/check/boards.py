@@ -119,6 +119,11 @@ def srat(*domains: int, revision: int = 3) -> Table:
     return table("SRAT", struct.pack("<IQ", 1, 0) + b"".join(memory), revision=revision)
 
 
+def slit(*rows: bytes) -> Table:
+    """Return a SLIT with these rows; the first distance is its byte 44."""
+    return table("SLIT", struct.pack("<Q", len(rows)) + b"".join(rows))
+
+
 def node(kind: int, body: bytes, revision: int = 0) -> bytes:
     """Return a node of an IORT without mappings."""
     return struct.pack("<BHBIII", kind, 16 + len(body), revision, 0, 0, 0) + body

@@ -225,7 +225,7 @@ CASES = (
     Case(
         "DMAR-ANDD-UNUSED",
         lambda: board(dmar(REST, andd(1, "\\_SB.I2C0"))),
-        (("warning", 72, "no unit has a scope for ACPI device 1, '\\\\_SB.I2C0'"),),
+        (("warning", 72, "no unit has a scope for ACPI device 1, '\\_SB.I2C0'"),),
         lambda: board(dmar(drhd(0xFED91000, scope(NAMED, (21, 0), number=1), flags=ALL), andd(1, "\\_SB.I2C0"))),
     ),
     Case(

@@ -36,6 +36,7 @@ from .boards import (
     root_complex,
     said,
     scope,
+    slit,
     smmuv3,
     srat,
     table,
@@ -124,6 +125,21 @@ CASES = (
         lambda: board(iort(smmuv3(flags=PROXIMITY_VALID, domain=4)), srat(0)),
         (("warning", 108, "the SMMUv3 at 0x9050000 is in proximity domain 4, which the SRAT does not have"),),
         lambda: board(iort(smmuv3(domain=4)), srat(0)),
+    ),
+    Case(
+        "MACHINE-LOCALITY",
+        lambda: board(dmar(REST, rhsa(0xFED91000, 2)), slit(b"\x0a\x14", b"\x14\x0a")),
+        (("note", 88, "the unit at 0xfed91000 is in proximity domain 2, for which the SLIT has no distances"),),
+        lambda: board(dmar(REST, rhsa(0xFED91000, 1)), slit(b"\x0a\x14", b"\x14\x0a")),
+    ),
+    Case(
+        "SLIT-DISTANCE",
+        lambda: board(dmar(REST), slit(b"\x0a\x0a", b"\x0b\x09")),
+        (
+            ("warning", 45, "domain 1 cannot be at this distance from domain 0"),
+            ("warning", 47, "domain 1 cannot be at this distance from domain 1"),
+        ),
+        lambda: board(dmar(REST), slit(b"\x0a\x0b", b"\xff\x0a")),
     ),
     Case(
         "MACHINE-MCFG-ROOT",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from os import mkfifo
 from pathlib import Path
 
 import pytest
 from iommuman.base import IommumanError, Origin
 from iommuman.cli.config import _replace
-from iommuman.parsers import board_module, memory_map, sources
+from iommuman.parsers import board_module, folders, memory_map
 from iommuman.parsers.acpi import Table, build_table, parse_table
+from iommuman.parsers.containers import memory_image, packed
 from iommuman.parsers.devicetree import Node, read_devicetree
 from iommuman.parsers.pci import sysfs
 from iommuman.parsers.smmu_config import Configuration, DeviceEntry, NamedSpec, Use, files
@@ -26,7 +26,7 @@ from tests.parsers.devicetree.test_blob import PROP, ROOT, header, small, struct
 from tests.parsers.pci.test_file import document
 from tests.parsers.pci.test_sysfs import space, tree
 
-from . import handmade, iorts
+from . import containers, handmade, iorts
 from .boards import ALL, ENDPOINT, HIERARCHY, NAMED, andd, dmar, drhd, rhsa, rmrr, scope, sidp
 from .boards import table as other
 from .iorts import DEVICE, ITS, RMR, SMMU, SMMU2, SOUND, changed, sound
@@ -123,21 +123,6 @@ def kernel(regions: str) -> Tell:
         tree(folder, space(), "0000:00:01.0")
         (folder / "kernel/iommu_groups/0").mkdir(parents=True)
         (folder / "kernel/iommu_groups/0/reserved_regions").write_text(regions)
-        return told(folder)
-
-    return tell
-
-
-def folders(*, whole: bool) -> Tell:
-    """Return what is told of a /sys tree with a device tree in folders, of which a property may be no file."""
-
-    def tell(folder: Path) -> set[str]:
-        tree(folder, space(), "0000:00:01.0")
-        base = folder / "firmware/devicetree/base"
-        base.mkdir(parents=True)
-        (base / "compatible").write_bytes(b"board\0")
-        if not whole:
-            mkfifo(base / "model")
         return told(folder)
 
     return tell
@@ -288,7 +273,7 @@ TWIN = "device acpi:\\_SB_.DEV0 reserved 0x70000000,1M"
 CASES: dict[str, tuple[Tell, Tell]] = {
     "SOURCE-OPEN": (lambda folder: told(folder / "absent"), table(SOUND)),
     "SOURCE-EMPTY": (file(b"text"), table(SOUND)),
-    "SOURCE-MANY": (limited(sources, "MAX_ENTRIES", folder_of(3), 2), limited(sources, "MAX_ENTRIES", folder_of(2), 2)),
+    "SOURCE-MANY": (limited(folders, "MAX_ENTRIES", folder_of(3), 2), limited(folders, "MAX_ENTRIES", folder_of(2), 2)),
     "SOURCE-UNREAD": (
         file(build_table(other("RIMT", bytes(11)))),
         file(build_table(other("RIMT", bytes(12)))),
@@ -317,9 +302,11 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         limited(sysfs, "MAX_FUNCTIONS", sys(space(), "0000:00:02.0"), 2),
     ),
     "KERNEL-SYSFS": (kernel("0x0 0xfff"), kernel("0x0 0xfff msi")),
-    "DT-FOLDER": (folders(whole=False), folders(whole=True)),
     "PCI-SYSFS": (sys(space(63)), sys(space(64))),
-    "PCI-CAPABILITIES": (sys(space(64, x06=b"\x10", x34=b"\x40")), sys(space(256, x06=b"\x10", x34=b"\x40"))),
+    "PCI-CAPABILITIES": (
+        sys(space(64, x06=b"\x10", x34=b"\x40")),
+        sys(space(256, x06=b"\x10", x34=b"\x40", x40=b"\x05")),
+    ),
     "DMAR-STRUCTURE-LENGTH": (table(dmar(struct.pack("<HH", 0, 15), bytes(11))), table(dmar(drhd(0x1000)))),
     "DMAR-STRUCTURE-END": (table(changed(dmar(drhd(0x1000)), (50, 2, 17))), table(dmar(drhd(0x1000)))),
     "DMAR-STRUCTURE-TYPE": (table(dmar(struct.pack("<HH", 7, 4))), table(dmar(sidp()))),
@@ -423,7 +410,9 @@ CASES: dict[str, tuple[Tell, Tell]] = {
     "DT-IOMMU-ADDRESSES": (reserved(7), reserved(5)),
     "MADT-ENTRY-LENGTH": (entries("APIC", 8, b"\x01\x01"), entries("APIC", 8, b"\xff\x02")),
     "MADT-ENTRY-END": (entries("APIC", 8, b"\xff\x03"), entries("APIC", 8, b"\xff\x02")),
+    "FADT-LENGTH": (entries("FACP", 81, b""), entries("FACP", 80, b"")),
     "HPET-LENGTH": (entries("HPET", 20, b"\0"), entries("HPET", 20, b"")),
+    "SLIT-LENGTH": (entries("SLIT", 8, b"\x0a"), entries("SLIT", 0, b"\x01" + bytes(7) + b"\x0a")),
     "SRAT-ENTRY-LENGTH": (entries("SRAT", 12, b"\x01\x01"), entries("SRAT", 12, b"\xff\x02")),
     "SRAT-ENTRY-END": (entries("SRAT", 12, b"\xff\x03"), entries("SRAT", 12, b"\xff\x02")),
     "MEMORY-RANGE": (memory(IOMEM.replace(b"2000-", b"4000-")), memory(IOMEM)),
@@ -432,6 +421,15 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         limited(memory_map, "MAX_RANGES", memory(IOMEM), 2),
     ),
     "MEMORY-HIDDEN": (memory(HIDDEN), memory(IOMEM)),
+    **{rule: (file(*breaks), file(*keeps)) for rule, (breaks, keeps) in containers.FILES.items()},
+    "ARCHIVE-MORE": (
+        limited(packed, "MAX_FINDINGS", file(containers.CUT), 0),
+        limited(packed, "MAX_FINDINGS", file(containers.CUT), 1),
+    ),
+    "MEMORY-IMAGE-MANY": (
+        limited(memory_image, "MAX_TABLES", file(containers.SOUND), 1),
+        limited(memory_image, "MAX_TABLES", file(containers.SOUND), 3),
+    ),
     "CONFIG-OPEN": (lambda folder: told(config=[folder / "absent"]), config(UNIT)),
     "CONFIG-TEXT": (config(b"\xff"), config(b"foreground")),
     "CONFIG-LARGE": (

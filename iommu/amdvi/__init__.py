@@ -1,0 +1,1 @@
+"""AMD-Vi: `layout` (bits), `names` (words), `records` (events), `model` (hardware) and `driver` (software)."""

@@ -1,0 +1,1 @@
+"""Tests of `parsers/containers`; what is read was made by other programs."""
