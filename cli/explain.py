@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     groups = _distinct(faults or ()) or _distinct(_registers(text, name))
     units = [] if groups else _units(text, name)
     if not (groups or units):
-        groups = _distinct(_words(text, name, arguments.architecture))
+        groups = _distinct(_words(text, name, arguments.architecture, source))
     explained = _explained(groups, board)
     output.write("\n\n".join([*(str(one) for one in explained[:MOST_EXPLAINED]), *units]) + "\n")
     if len(explained) > MOST_EXPLAINED:
@@ -118,9 +118,11 @@ def _pasted(what: Sequence[str]) -> tuple[str | None, str]:
     """Return what was pasted and where it stood; of a file or folder None and its path."""
     if len(what) == 1 and what[0] != STDIN and os.path.exists(what[0]):
         return None, what[0]
+    from ..faults.pasted import joined
+
     if what and what != [STDIN]:
-        return " ".join(what), "the command line"
-    return sys.stdin.read(MOST_PASTED), "stdin"
+        return joined(" ".join(what)), "the command line"
+    return joined(sys.stdin.read(MOST_PASTED)), "stdin"
 
 
 def _is_sysfs(path: str) -> bool:
@@ -154,8 +156,8 @@ def _units(text: str | None, name: str) -> list[str]:
     return ["\n".join(draw_unit(unit)) for unit in units]
 
 
-def _words(text: str | None, name: str, architecture: str) -> Iterator[Fault]:
-    """Yield faults of hexadecimal words. Raises FaultError when there are none."""
+def _words(text: str | None, name: str, architecture: str, source: FaultSource) -> Iterator[Fault]:
+    """Yield faults of hexadecimal words, or of pieces of lines and dumps. Raises FaultError when there are none."""
     from ..base import Finding, Origin
     from ..faults import FaultError
     from ..faults.raw import from_words
@@ -164,11 +166,31 @@ def _words(text: str | None, name: str, architecture: str) -> Iterator[Fault]:
         try:
             candidates = from_words(text, architecture=architecture, source=name)
         except FaultError as error:
-            if architecture or error.finding.message != "these are no hexadecimal words":
+            found = _pieces(text, name, architecture, source)
+            if not found and (architecture or error.finding.message != "these are no hexadecimal words"):
                 raise
         else:
-            yield from (one.fault for one in candidates)
+            found = [one.fault for one in candidates]
+        if found:
+            yield from found
             return
     message = "there is no IOMMU fault in this that is known"
     advice = "paste the lines of the kernel's log, registers as NAME=VALUE, or the words of a record"
     raise FaultError(Finding("FAULT-NONE", "error", Origin(name), message, advice=advice))
+
+
+def _pieces(text: str, name: str, architecture: str, source: FaultSource) -> list[Fault]:
+    """Return the faults of a line that is not whole or of a memory dump, and say on stderr that it was read so."""
+    from ..base import Origin
+    from ..faults.pasted import dumped, half_event, half_line
+    from ..faults.raw import from_words
+
+    fault, event, words = half_line(text, Origin(name)), half_event(text), dumped(text)
+    if words is not None:
+        sys.stderr.write(f"{name}: read as a memory dump\n")
+        return [one.fault for one in from_words(words, architecture=architecture, source=name)]
+    found = [fault] if fault else list(FaultSource().read_text(event, name)) if event else []
+    if found:
+        source.unparsed.clear()  # it has been understood after all
+        sys.stderr.write(f"{name}: this is no whole line; what is there was read, hold it against the log\n")
+    return found

@@ -25,6 +25,8 @@ MOST_ENTRIES = 8
 EPILOG = """\
 A SOURCE is a file (an ACPI table, the text of acpidump, a DTB, a PCI topology written by 'iommuman capture'), a folder
 of these, a /sys tree or a copy of one, or 'live' for this machine. Files are known by what they hold, not by name.
+Archives (tar, ZIP) and files packed by gzip, bzip2 or xz are read in place, as the folder or file that they hold; of a
+raw image of memory, the ACPI tables are. Overlays (.dtbo) are applied to the device tree named before them.
 
 Exit status: 0 answered, 1 answered but there are findings (on stderr), 2 wrong usage, 3 a source cannot be read.
 """

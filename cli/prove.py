@@ -9,13 +9,19 @@ from ..base import printable
 from . import output
 from .board import add_board, load_board, start_manager
 
+INCOMPLETE = (
+    "INCOMPLETE: no PCI topology was given; PCI functions that no other source names are not among these devices "
+    "('iommuman capture' writes one)"
+)
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = """\
 The board's units are simulated bit for bit, or emulated by QEMU (--platform qemu), and programmed by the drivers that
 program hardware; then their tables and registers are read back, independently of the drivers, and every device is held
-to what it was granted.
+to what it was granted. What is proved is said of the devices that the sources name: without a PCI topology the first
+line says so (JSON: "complete").
 
 Exit status: 0 every device reaches exactly what it was granted, 1 some device does not (one that no IOMMU restricts
 reaches all of memory) or a step of the scenario is not as it expects, 2 wrong usage, 3 a source cannot be read, 4 it is
@@ -34,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(start_manager(topology, arguments)) as started:
         proofs = list(prove(started.machine, started.manager))
     unrestricted = started.manager.survey.unrestricted
+    lacks_functions = bool(topology.roots) and not topology.pci
     if arguments.format == "json":
         import json
 
@@ -41,11 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
             "format": "iommuman-proof",
             "version": 1,
             "proofs": [proof_object(proof) for proof in proofs],
+            "complete": not lacks_functions,
             "unrestricted": [{"device": name, "reason": reason} for name, reason in unrestricted],
         }
         output.write(json.dumps(document, indent=1) + "\n")
     else:
-        lines = [printable(f"UNRESTRICTED: {name} reaches all of memory: {reason}") for name, reason in unrestricted]
+        lines = [INCOMPLETE] if lacks_functions else []
+        lines += [printable(f"UNRESTRICTED: {name} reaches all of memory: {reason}") for name, reason in unrestricted]
         lines += draw_proofs(proofs)
         memory = draw_memory(proofs)
         if memory:

@@ -21,9 +21,11 @@ from .ports import DRIVEN, Port, open_port
 from .survey import Endpoint
 
 if TYPE_CHECKING:
-    from ..iommu.smmuv3.model import Model
+    from ..iommu.amdvi.model import Unit as AmdviUnit
+    from ..iommu.smmuv3.model import Model as SmmuModel
     from ..iommu.vtd.model import RemappingUnit
     from ..parsers.pci import PciFunction, PciTopology
+    from .models import Model
 
 RAM = 2 << 30
 """Bytes of memory of the machine; only what is used is there."""
@@ -31,6 +33,8 @@ TABLES = 64 << 20
 """Bytes kept for tables, at the end of memory."""
 HOST_WIDTH = 48
 """Bits of a physical address of QEMU's VT-d unit, as its own tables say."""
+_REGISTERS = {"smmuv3": 0x20000, "amdvi": 0x4000}
+"""Bytes of registers; of others, a page."""
 BUILT_IN = frozenset({0x00, 0x1F})
 """Device numbers on bus 0 that the machines have of their own: host bridge and chipset."""
 BRIDGES = {
@@ -61,7 +65,7 @@ def emulate(topology: Topology, name: str = "", *, traced: bool = False) -> Mach
     """
     unit, description = _match(topology, name)
     tree = next((one for one in topology.pci if any(key[0] == 0 for key in one.functions)), None)
-    builder = _Functions(tree, description)
+    builder = _Functions(tree, description, unit)
     qemu = Qemu(description, builder.root(), RAM)
     try:
         start, length = qemu.ram
@@ -73,7 +77,7 @@ def emulate(topology: Topology, name: str = "", *, traced: bool = False) -> Mach
         qemu.close()
         raise
     models = _ReadBack(unit, qemu, memory)
-    private = ((start + length - TABLES, TABLES), (qemu.registers, 0x20000 if unit.kind == "smmuv3" else 0x1000))
+    private = ((start + length - TABLES, TABLES), (qemu.registers, _REGISTERS.get(unit.kind, 0x1000)))
 
     def close() -> None:
         memory.close()
@@ -101,7 +105,7 @@ def emulate(topology: Topology, name: str = "", *, traced: bool = False) -> Mach
 def _match(topology: Topology, name: str) -> tuple[Iommu, Description]:
     """Return the unit of a board, and the machine that has it."""
     units = [unit for unit in topology.iommus.values() if unit.enabled and unit.kind in DRIVEN]
-    usual = [MACHINES[one] for one in ("q35", "virt")]
+    usual = [MACHINES[one] for one in ("q35", "q35-amd", "virt")]
     wanted = [MACHINES[name]] if name else usual
     for description in wanted:
         for unit in units:
@@ -115,7 +119,7 @@ def _match(topology: Topology, name: str) -> tuple[Iommu, Description]:
     )  # fmt: skip
 
 
-class _ReadBack(Mapping[str, "Model | RemappingUnit"]):
+class _ReadBack(Mapping[str, "Model"]):
     """Models that hold what the unit's registers say at the moment, over the memory that it uses."""
 
     def __init__(self, unit: Iommu, qemu: Qemu, memory: Memory) -> None:
@@ -129,9 +133,11 @@ class _ReadBack(Mapping[str, "Model | RemappingUnit"]):
     def __len__(self) -> int:
         return 1
 
-    def __getitem__(self, name: str) -> Model | RemappingUnit:
+    def __getitem__(self, name: str) -> Model:
         if name != self._unit.name:
             raise KeyError(name)
+        if self._unit.kind == "amdvi":
+            return self._amdvi()
         return self._vtd() if self._unit.kind == "vtd" else self._smmuv3()
 
     def _read(self, offset: int, size: int = 4) -> int:
@@ -149,7 +155,20 @@ class _ReadBack(Mapping[str, "Model | RemappingUnit"]):
         model.write_register(GCMD.offset, GCMD(TE=status.TES).value, 4)
         return model
 
-    def _smmuv3(self) -> Model:
+    def _amdvi(self) -> AmdviUnit:
+        from ..iommu.amdvi.layout import registers as regs
+        from ..iommu.amdvi.model import Hardware, Unit
+
+        features = regs.EFR(self._read(regs.EFR.offset, 8))
+        model = Unit(self._memory, Hardware(regs.EFR(HATS=features.HATS), HOST_WIDTH))
+        model.caches.filling = False
+        for layout in (regs.DevTabBase, regs.ExclusionBase, regs.ExclusionLimit):
+            model.write_register(layout.offset, self._read(layout.offset, 8), 8)
+        enabled = regs.Control(self._read(regs.Control.offset, 8)).IommuEn
+        model.write_register(regs.Control.offset, regs.Control(IommuEn=enabled).value, 8)
+        return model
+
+    def _smmuv3(self) -> SmmuModel:
         from ..iommu.smmuv3.layout import registers as regs
         from ..iommu.smmuv3.model import Capabilities, Model
 
@@ -200,8 +219,9 @@ def _access(qemu: Qemu, probe: Probe, expected: int | None, address: int, *, wri
 class _Functions:
     """The functions of a board as QEMU is to have them: each that is no bridge does DMA."""
 
-    def __init__(self, tree: PciTopology | None, description: Description) -> None:
+    def __init__(self, tree: PciTopology | None, description: Description, unit: Iommu) -> None:
         self._description = description
+        self._unit = dict(unit.properties).get("function")
         self._all = [one for (segment, _), one in tree.functions.items() if segment == 0] if tree is not None else []
         self._intended: dict[int, int] = {}
 
@@ -210,6 +230,8 @@ class _Functions:
         secondaries = {one.secondary for one in self._all if one.secondary}
         own = self._description.function
         taken = BUILT_IN | ({own.slot} if own is not None else set())
+        # A unit that QEMU makes a function of by itself stands in the first slot that is free.
+        taken |= {one.rid >> 3 & 0x1F for one in self._all if one.bus == 0 and one.address == self._unit}
         functions = [*self._below(0, taken)]
         expanders = [one for one in self._all if (one.vendor, one.device) == EXPANDER and one.bus == 0]
         buses = sorted({one.bus for one in self._all} - secondaries - {0})

@@ -5,17 +5,20 @@ What a reader needs is imported when a file asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import files
 from .errors import ParseError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..base import Finding
     from .containers.memory_image import Image
     from .memory_map import MemoryRange
     from .sources import Inputs
+
+    _Reader = Callable[[bytes, str, Inputs, int], None]
 
 NOT_IN_A_FOLDER = "a configuration; give it with --config"
 """Why a configuration that lies beside the tables is passed over: it is the user who says that it holds."""
@@ -329,7 +332,6 @@ def add_memory(found: tuple[tuple[MemoryRange, ...], tuple[Finding, ...]], input
 
 
 # Cheapest first.
-_Reader = Callable[[bytes, str, "Inputs", int], None]
 _KINDS: tuple[tuple[Callable[[bytes], bool], _Reader], ...] = (
     (_looks_like_tree, _read_tree),
     (_looks_packed, _read_packed),

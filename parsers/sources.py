@@ -4,6 +4,9 @@ A source is a file (an ACPI table, the text of acpidump, a device tree, a PCI to
 `/sys` tree or a copy of one, or `live`, which is this machine's `/sys`. Beside these, the memory map is taken from
 `/sys`, the text of `/proc/iomem`, and kernel logs, and from the latter what was found and set up at boot.
 
+Modules: `files` is where files are (disk, or an archive), `content` tells what one file is, `folders` reads folders,
+and `containers` what holds files, tables or trees in another form.
+
 Every command imports this module, so it does without pathlib, which takes as long to import as a table to read.
 """
 

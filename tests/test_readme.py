@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from iommuman.cli.main import main
+from iommuman.iommu.qemu import Description
 
 from tests.conftest import ROOT
 
@@ -18,9 +19,15 @@ SHOWN = [shown for page in PAGES for shown in re.findall(r"```console\n\$ iommum
 
 @pytest.mark.parametrize(("command", "shown"), SHOWN, ids=[command for command, _ in SHOWN])
 def test_shown_output_is_real(
-    command: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: str,
+    shown: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    need_qemu: Callable[[str], Description],
 ) -> None:
     """Each command that the README or a document shows writes what stands below it; `…` stands for lines left out."""
+    if "--platform qemu" in command:
+        need_qemu("virt" if "virt" in command else "q35")
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("COLUMNS", raising=False)
     arguments = shlex.split(command)

@@ -2,7 +2,8 @@
 
 Requests that a port or a function of several sends on to its neighbour never reach the IOMMU. ACS (PCI Express Base
 Specification 6.0 §6.12) forbids that. The rules are those of Linux's `pci_acs_enabled` and `pci_acs_path_enabled` with
-the flags that its IOMMU groups ask for; its list of devices that isolate without saying so is not here.
+the flags that its IOMMU groups ask for; of its list of devices that isolate without saying so, only Intel's root
+complex integrated endpoints are here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 NEEDED = {0x01: "source validation", 0x04: "P2P request redirect", 0x08: "P2P completion redirect",
           0x10: "upstream forwarding"}  # fmt: skip
 """Bits of the ACS capability and control registers that isolation takes, all of them (Linux's `REQ_ACS_FLAGS`)."""
+
+INTEL = 0x8086
+"""The vendor whose root complex integrated endpoints have no way to each other but by the IOMMU, ACS or not
+(Linux's `pci_quirk_rciep_acs`)."""
+
+INTEL = 0x8086
+"""Vendor whose root complex integrated endpoints Linux takes to isolate (`pci_quirk_rciep_acs`)."""
 
 _PORTS = ("root-port", "downstream-port")
 _ONLY_IF_SEVERAL = ("endpoint", "legacy-endpoint", "upstream-port", "rc-endpoint")
@@ -47,8 +55,9 @@ def isolation(function: PciFunction) -> Isolation:
     kind = function.pcie_type
     if not function.pcie_known:
         return Isolation(holds=False, why="has capabilities that cannot be read, so no ACS is known of", known=False)
-    if kind in _ONLY_IF_SEVERAL and not has_siblings(function):
-        return Isolation(holds=True)  # ACS is nothing for single functions (§6.12.1.3)
+    single = kind in _ONLY_IF_SEVERAL and not has_siblings(function)  # for these ACS is nothing (§6.12.1.3)
+    if single or (kind == "rc-endpoint" and function.vendor == INTEL):
+        return Isolation(holds=True)
     if kind not in (*_PORTS, *_ONLY_IF_SEVERAL):
         return Isolation(holds=False, why=f"is {f'a {kind}' if kind else 'conventional PCI'}, which has no ACS")
     if function.acs is None:

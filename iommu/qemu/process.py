@@ -49,6 +49,8 @@ class Process:
                 raise failure(
                     "QEMU-START", f"there are no {ram} bytes of address space for guest memory: {error}"
                 ) from None
+            errors = os.memfd_create("stderr")  # a pipe that nobody reads would stop QEMU when it is full
+            undo.callback(os.close, errors)
             self.link, theirs = socket.socketpair()
             undo.callback(theirs.close)
             command = [
@@ -66,7 +68,7 @@ class Process:
 
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the user's own QEMU
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
                     pass_fds=(file, theirs.fileno()), preexec_fn=die_with_parent, start_new_session=True,  # noqa: PLW1509
                 )  # fmt: skip
             except (OSError, subprocess.SubprocessError) as error:
@@ -76,15 +78,18 @@ class Process:
             self.pid = self._process.pid
             theirs.close()
             undo.pop_all()
-            self._file = file
+            self._file, self._errors = file, errors
         self.file = Path(f"/proc/self/fd/{file}")
 
     def close(self) -> str:
-        """Kill QEMU, wait for its end, and return what it said on stderr (the last 4096 characters)."""
+        """Kill QEMU, wait for its end, and return what it said on stderr (the last 4096 bytes)."""
         self._process.kill()
-        said = self._process.communicate()[1] or b""
+        self._process.wait()
+        size = os.fstat(self._errors).st_size
+        said = os.pread(self._errors, 4096, max(size - 4096, 0))
+        os.close(self._errors)
         os.close(self._file)
         self.link.close()
         with contextlib.suppress(BufferError):  # a view of it is in use; it goes with the last one
             self.memory.close()
-        return said.decode(errors="replace").strip()[-4096:]
+        return said.decode(errors="replace").strip()

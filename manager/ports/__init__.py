@@ -52,4 +52,4 @@ def undriven(unit: Iommu) -> str:
         return f"no driver here programs units of kind {unit.kind}"
     if unit.base is None:
         return "no source says where its registers are (a unit that is a PCI function has them where its BAR is set to)"
-    return f"its registers at 0x{unit.base:x} are not within the memory of the board"
+    return f"its registers at 0x{unit.base:x} lie beyond the physical addresses of the machine"

@@ -129,7 +129,7 @@ class Archive:
         place = self._resolve(path, last=False)
         member = self._members.get(place)
         if member is None or member.kind != "link":
-            raise _error(errno.EINVAL)
+            raise _error(errno.EINVAL if member is not None or place in self._folders else errno.ENOENT)
         if not member.size or member.target:
             return member.target
         return self._read(member, MAX_NAME).decode("utf-8", "surrogateescape")  # ZIP keeps it as the content

@@ -77,8 +77,8 @@ def read_tar(data: bytes | bytearray, trouble: Trouble) -> list[Member]:
                 start += BLOCK
             start += BLOCK
         place = start + (0 if member.kind in ("folder", "link", "hard link") or letter in b"346" else _whole(size))
-    if place > len(data) or lost or len(data) % BLOCK:
-        trouble("the archive is cut off", min(place, len(data)))
+    cut = place > len(data) or lost or len(data) % BLOCK
+    trouble("the archive is cut off" if cut else "the archive has no end; it may be cut off", min(place, len(data)))
     return found
 
 
@@ -136,6 +136,8 @@ def _extend(text: bytes, letter: bytes, extended: _Extended) -> _Extended:
     while place < len(text):
         digits, _, _ = text[place : place + 11].partition(b" ")
         length = int(digits) if digits.isdigit() else 0
+        if length <= len(digits):  # it would not go on
+            break
         record = text[place + len(digits) + 1 : place + length - 1]
         key, equals, value = record.partition(b"=")
         if not equals:

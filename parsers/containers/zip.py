@@ -21,7 +21,7 @@ _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _CENTRAL_HEADER = struct.Struct("<4s6H3L5H2L")
 _END_RECORD = struct.Struct("<4s4H2LH")
 _MAX_COMMENT = 0xFFFF
-_END64_SIZE = 56
+_END64_SIZE, _LOCATOR_SIZE = 56, 20
 _NEXT = re.compile(rb"PK(?:\x03\x04|\x01\x02|\x07\x08)")
 _ENCRYPTED, _SIZES_FOLLOW = 1, 8
 _METHODS = (0, 8, 12)
@@ -73,7 +73,7 @@ def _directory(data: bytes) -> int | None:
     if end < 0 or end + _END_RECORD.size > len(data):
         return None
     *_, offset, _comment = _END_RECORD.unpack_from(data, end)
-    if offset == _ALL_ONES and data.startswith(_LOCATOR, end - 20):
+    if end >= _LOCATOR_SIZE and data.startswith(_LOCATOR, end - _LOCATOR_SIZE):
         record = int.from_bytes(data[end - 12 : end - 4], "little")
         if not data.startswith(_END64, record) or record + _END64_SIZE > len(data):
             return None

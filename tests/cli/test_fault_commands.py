@@ -85,6 +85,38 @@ def test_words_and_registers_are_explained(run: Callable[..., Ran], text: str, w
     assert ran.out.startswith(what)
 
 
+@pytest.mark.parametrize(
+    ("text", "what", "note"),
+    [
+        ("addr 0xffd0a000 [fault reason 06] PTE Read access", "refused a read of the page 0xffd0a000", "no whole line"),
+        (LINE.replace("02:01.0", "O2:01.0"), "by 02:01.0 (ID 0x208)", "no whole line"),
+        ("\x1b[31mDMAR\x1b[0m: " + LINE.removeprefix("DMAR: ") + "\x1b[0m", "by 02:01.0 (ID 0x208)", ""),
+        ("DMAR: DRHD: handling fault status reg 2\r\n" + LINE + "\r\n", "by 02:01.0 (ID 0x208)", ""),
+        (json.dumps({"MESSAGE": LINE, "_TRANSPORT": "kernel"}), "by 02:01.0 (ID 0x208)", ""),
+        ("0000001800000010 0000020a00000000 9b0cc000 0", "refused a read of 0x9b0cc000 by stream 0x18", ""),
+        ("0x10\n0x18\n0x0\n0x20a\n0x9b0cc000\n0x0\n0x0\n0x0", "a read of 0x9b0cc000 by stream 0x18", ""),
+        ("fed90220: 00123000 00000000 00002030 80000005", "to the page 0x123000 by 20:06.0", "read as a memory dump"),
+        (
+            "IO_PAGE_FAULT device=04:00.0 domain=0x12 address=0x1000 flags=0x20]",
+            "to 0x1000 by 04:00.0",
+            "no whole line",
+        ),
+        (
+            "AMD-Vi: Event logged [IO_PAGE_FAULT device=04:00.0 domain=0x0012\n> address=0x1000 flags=0x0020]",
+            "refused a write to 0x1000 by 04:00.0 (ID 0x400)",
+            "",
+        ),
+    ],
+)
+def test_odd_things_that_people_paste(run: Callable[..., Ran], text: str, what: str, note: str) -> None:
+    """Half lines, typed or wrapped ones, colours, other line ends, JSON of the journal, and memory dumps."""
+    ran = run("explain", text)
+    assert ran.status == 0
+    assert what in ran.out
+    assert note in ran.err
+    assert bool(note) == bool(ran.err)
+
+
 def test_equal_faults_are_explained_once(run: Callable[..., Ran]) -> None:
     """A log of three storms has four explanations: one of each device, and one of what was not printed."""
     ran = run("explain", SMMU / "linux" / "faults.log", "--board", SMMU)
@@ -406,6 +438,7 @@ def test_an_earlier_report_that_is_none_is_said(run: Callable[..., Ran], tmp_pat
     ("board", "kind", "name"),
     [
         ("q35-vtd", "vtd", "LGN.2"),
+        ("q35-amd", "amdvi", "IO_PAGE_FAULT"),
         ("virt-smmuv3-acpi", "smmuv3", "F_PERMISSION"),
         ("riscv-virt-sys-dt", "riscv-iommu", ""),
     ],

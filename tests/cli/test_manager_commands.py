@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iommuman.iommu.qemu import Description
 
 from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, FIXTURES
 
 VTD, SMMU = str(BOARDS / "q35-vtd"), str(BOARDS / "virt-smmuv3-acpi")
+AMD = str(BOARDS / "q35-amd")
 RISCV = str(BOARDS / "riscv-virt-sys-dt")
 
 
@@ -55,6 +57,16 @@ def test_devices_behind_no_unit_are_said_loudly(run: Callable[..., Ran]) -> None
     assert [one["device"] for one in document["unrestricted"]] == ["0000:80:00.0", "0000:81:00.0"]
 
 
+def test_a_proof_without_a_pci_topology_says_so(run: Callable[..., Ran]) -> None:
+    """Functions that no table names are not proved, and the first line and the JSON say that."""
+    ran = run("prove", "--board", f"{VTD}/DMAR.bin")
+    assert ran.status == 0
+    assert ran.out.startswith("INCOMPLETE: no PCI topology was given; PCI functions that no other source names are not")
+    assert json.loads(run("prove", "--board", f"{VTD}/DMAR.bin", "--format", "json").out)["complete"] is False
+    assert "INCOMPLETE" not in run("prove", "--board", VTD).out
+    assert json.loads(run("prove", "--board", VTD, "--format", "json").out)["complete"] is True
+
+
 def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path) -> None:
     """Status 4 and the reason; with --degraded it goes on."""
     lines = "smmu armsmmu\nunit a 0x51400000,64,66,0\ndevice mem:0x5b000000 use a 3\n"
@@ -65,6 +77,47 @@ def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path)
     ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"), "--degraded")
     assert ran.status == 1
     assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit smmuv2@51400000 is not programmed" in ran.out
+
+
+def test_an_amd_board(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What is configured is reached, the unit itself is no device, and an access is shown step by step."""
+    ran = run("prove", "--board", AMD)
+    assert ran.status == 0
+    assert "0000:02:01.0  amdvi@fed80000 ID 0x30: reaches nothing" in ran.out
+    assert "0000:00:01.0" not in ran.out, "the unit itself"
+    path = tmp_path / "disk.smmu"
+    path.write_text("smmu amdvi\nallow disk 0x80000000,1M\ndevice pci:0:3.0 disk\n", encoding="utf-8")
+    ran = run("prove", "--board", AMD, "--config", str(path), "--keep")
+    assert ran.status == 0
+    assert "0000:00:03.0  amdvi@fed80000 ID 0x18, object 1 of the configuration: reaches 1 MiB, as granted" in ran.out
+    arguments = ("dma", "--board", AMD, "--config", str(path), "--keep", "--device", "0000:00:03.0")
+    ran = run(*arguments, "--write", "0x80000010,4")
+    assert ran.status == 0
+    assert "    device table entry (DTE)  [0x" in ran.out
+    assert ran.out.splitlines()[-1] == "    allowed: physical 0x80000010"
+    ran = run(*arguments, "--read", "0x90000000")
+    assert ran.status == 1
+    assert (
+        "    REFUSED: the address is not mapped (IO_PAGE_FAULT)\n    recorded: 1800000002000020 0000009000000000"
+    ) in ran.out
+
+
+def test_an_amd_board_on_qemu(run: Callable[..., Ran], need_qemu: Callable[[str], Description], tmp_path: Path) -> None:
+    """QEMU's unit, programmed by the same driver, lets pass and refuses the same; it records nothing."""
+    need_qemu("q35-amd")
+    path = tmp_path / "disk.smmu"
+    path.write_text("smmu amdvi\nallow disk 0x50000000,1M\ndevice pci:0:3.0 disk\n", encoding="utf-8")
+    board = ("--board", AMD, "--config", str(path), "--keep", "--platform", "qemu")
+    ran = run("prove", *board)
+    assert ran.status == 0
+    assert "0000:00:03.0  amdvi@fed80000 ID 0x18, object 1 of the configuration: reaches 1 MiB, as granted" in ran.out
+    ran = run("dma", *board, "--device", "0000:00:03.0", "--write", "0x50000010,4")
+    assert ran.status == 0
+    assert "    page-table entry of level 1  [0x" in ran.out
+    assert "    allowed: physical 0x50000010" in ran.out
+    ran = run("dma", *board, "--device", "0000:00:03.0", "--read", "0x60000010,4")
+    assert ran.status == 1
+    assert "    REFUSED; nothing was recorded" in ran.out
 
 
 def test_a_riscv_board(run: Callable[..., Ran], tmp_path: Path) -> None:

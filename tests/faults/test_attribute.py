@@ -39,7 +39,8 @@ BRIDGED = {"0000:02:01.0", "0000:02:02.0"}
 """Behind a conventional bridge of the large boards, so that they share its ID."""
 
 _DMAR = re.compile(
-    r"\[DMA (Read|Write).*device \[([0-9a-f:.]+)\] fault addr 0x([0-9a-f]+) \[fault reason 0x([0-9a-f]+)\]"
+    r"\[DMA (Read|Write).*device \[(?:[0-9a-f]{4}:)?([0-9a-f]{2}:[0-9a-f.]+)\] "
+    r"fault addr 0x([0-9a-f]+) \[fault reason 0x([0-9a-f]+)\]"
 )
 _AMD = re.compile(
     r"(?:0000:(?P<by>\S+): )?AMD-Vi: Event logged \[(?P<code>[A-Z_]+) (?:device=0000:(?P<device>\S+) )?"

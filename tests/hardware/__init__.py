@@ -1,1 +1,1 @@
-"""Tests on emulated hardware that boot an operating system: minutes each, and run when asked for."""
+"""Tests that take minutes: run by `tox -e hardware`."""

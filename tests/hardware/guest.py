@@ -1,19 +1,20 @@
 """Boots a captured board again, with Python and this package in the guest, and brings out what `dump live` said there.
 
-The boot, the kernel and the copy of the guest's `/sys` are those of `fixtures/capture`; the copy is made by busybox, so
-that what Linux shows is known without this package.
+The boot, the kernel and the copy of the guest's `/sys` are those of `fixtures/capturing.py`; the copy is made by
+busybox, so that what Linux shows is known without this package.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import stat
+import sys
 import tarfile
 from collections.abc import Iterator
-from importlib.machinery import SourceFileLoader
+from importlib import import_module
 from importlib.metadata import files
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
@@ -52,28 +53,24 @@ ls -lR /sys/firmware/acpi/tables /sys/firmware/fdt > /out/live/modes 2>&1
 
 
 def capture_tool() -> ModuleType:
-    """Return `fixtures/capture` as a module of its own."""
-    loader = SourceFileLoader("fixtures_capture", str(ROOT / "fixtures" / "capture"))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    import sys
-
-    sys.modules[loader.name] = module
-    loader.exec_module(module)
-    return module
+    """Return `fixtures/capturing.py`, which is no part of the package."""
+    sys.path.insert(0, str(ROOT / "fixtures"))
+    try:
+        return import_module("capturing")
+    finally:
+        sys.path.remove(str(ROOT / "fixtures"))
 
 
-def boot_live(board: str, work: Path, cmdline: str = "") -> Path:
+def boot_live(board: str, work: Path) -> Path:
     """Boot a captured board with the package in it; return the folder with the guest's `sys` and what it said, `live`.
 
     Args:
         board: its name.
         work: where packages are kept and the guest's files go.
-        cmdline: more words for the kernel.
     """
     tool = capture_tool()
-    vars(tool)["GUEST_INIT"] = tool.GUEST_INIT.replace('echo "capture: packing"', RUN + 'echo "capture: packing"')
+    init = tool.GUEST_INIT
+    vars(tool)["GUEST_INIT"] = init.replace('echo "capture: packing"', RUN + 'echo "capture: packing"')
     recipe = tool.read_recipe(board)
     arch = tool.DEBIAN_ARCH[recipe.arch]
     kernel = tool.kernel_package(recipe, work)
@@ -82,17 +79,17 @@ def boot_live(board: str, work: Path, cmdline: str = "") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     initramfs = folder / "initramfs"
     object.__setattr__(recipe, "faults", ())  # the recipe is this call's own
-    tool.make_initramfs(recipe, next(busybox.root.glob("**/bin/busybox")), kernel, initramfs)
+    try:
+        tool.make_initramfs(recipe, next(busybox.root.glob("**/bin/busybox")), kernel, initramfs)
+    finally:
+        vars(tool)["GUEST_INIT"] = init
     roots = [tool.fetch(name, arch, SUITE, work).root for name in PACKAGES]
     with initramfs.open("ab") as file:
         file.write(_archive(tool, roots))
-    values = {
-        "kernel": str(kernel.image),
-        "initramfs": str(initramfs),
-        "cmdline": f"{recipe.cmdline} {cmdline}".strip(),
-    }
-    data = tool.boot_until_done(recipe, values, folder / "console")
+    values = {"kernel": str(kernel.image), "initramfs": str(initramfs), "cmdline": recipe.cmdline}
+    data = tool.boot_until_done(recipe, tool.emulator(recipe, work), values, folder / "console")
     out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         archive.extractall(out, filter="tar")
     return out

@@ -37,7 +37,11 @@ DEVICES = {
     "virt-smmuv3-acpi": ("0000:00:03.0", "0000:00:04.1", "0000:02:01.0", "0000:02:02.0"),
     # one VM behind two units of different architecture; the last two share an ID at one of them
     "two units": ("0000:00:03.0", "0000:00:04.1", "0000:02:01.0", "0000:02:02.0"),
+    "a RISC-V unit": ("0000:00:03.0", "0000:00:04.1", "0000:02:01.0", "0000:02:02.0"),
 }
+UNITS = {"two units": ("vtd", "smmuv3", "vtd", "vtd"), "a RISC-V unit": ("riscv-iommu",) * 4}
+"""Of boards that are made here: the unit of each device."""
+BASES = {"vtd": 0xFED90000, "smmuv3": 0x9050000, "riscv-iommu": 0x3010000}
 GROUPS = ((0,), (1,), (2, 3))
 PROBES = [0, HOST, *(GUEST + page * GRANULE for page in range(-1, 2 * PAGES))]
 
@@ -59,14 +63,16 @@ OPERATIONS = st.one_of(
 
 @cache
 def board(name: str) -> Topology:
-    """Return the topology of a captured board, or one of two units that is made here."""
-    if name != "two units":
+    """Return the topology of a captured board, or one with other units that is made here."""
+    if name not in UNITS:
         return load_topology([str(BOARDS / name)])
     builder = TopologyBuilder()
     origin = Origin(name)
-    builder.iommus += [Iommu("vtd", "vtd", origin, 0xFED90000), Iommu("smmuv3", "smmuv3", origin, 0x9050000)]
+    builder.iommus += [Iommu(kind, kind, origin, base) for kind, base in BASES.items() if kind in UNITS[name]]
     builder.roots.append(PciRoot("pci:0000", origin, 0))
-    for rid, output, unit in ((0x18, 0x18, "vtd"), (0x21, 0x21, "smmuv3"), (0x208, 0x30, "vtd"), (0x210, 0x30, "vtd")):
+    for (rid, output), unit in zip(
+        ((0x18, 0x18), (0x21, 0x21), (0x208, 0x30), (0x210, 0x30)), UNITS[name], strict=True
+    ):
         device = builder.device(Device(format_pci_address(0, rid), "pci", origin, 0, rid))
         builder.maps.append(IdMap(device, unit, rid, 1, output, origin, "test", overrides=True))
     return Topology(builder)
@@ -243,13 +249,16 @@ class Play:
         """Return what a device is to reach."""
         if device not in self.present:
             return {}
+        assert self.host is not None
+        (place, *_) = self.host.member(self.devices[device]).endpoints
+        widened = self.host.ports[place.unit].widened  # what the unit cannot tell apart
         if not self.narrowed:
-            return self.given
+            return {at: (there, widened(letters)) for at, (there, letters) in self.given.items()}
         found: Reached = {}
         for at, (target, letters) in self.wishes[self.places[device]].items() if device in self.places else ():
             there, given = self.given.get(target, (0, Access.NONE))
             if given & letters:
-                found[at] = (there, given & letters)
+                found[at] = (there, widened(given & letters))
         return found
 
     def reach(self, device: int) -> list[Reached]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,6 +88,24 @@ def test_a_unit_without_driver_stops_the_start() -> None:
     with pytest.raises(ManagerError, match="no unit is known to control this device") as caught:
         manager.add_device(client, manager.create_object(client), DISK)
     assert refusal(caught) == ("ENOENT", "MANAGER-NO-UNIT")
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        (None, "no source says where its registers are"),
+        (1 << 52, "its registers at 0x10000000000000 lie beyond the physical addresses of the machine"),
+    ],
+)
+def test_a_unit_whose_registers_cannot_be_reached_stops_the_start(base: int | None, reason: str) -> None:
+    """There is a driver for it, and that is not what is said."""
+
+    def move(builder: TopologyBuilder) -> None:
+        builder.iommus[0] = replace(builder.iommus[0], base=base)
+
+    with pytest.raises(ManagerError, match=reason) as caught:
+        started(small(build=move))
+    assert refusal(caught) == ("EINVAL", "MANAGER-UNSAFE")
 
 
 def test_damaged_sources_stop_the_start() -> None:

@@ -128,6 +128,6 @@ def test_units_that_cannot_be_programmed_say_why() -> None:
         Manager(topology, simulate(topology).ports, ())
     unit = next(iter(topology.iommus.values()))
     assert undriven(replace(unit, base=1 << 60)) == (
-        "its registers at 0x1000000000000000 are not within the memory of the board"
+        "its registers at 0x1000000000000000 lie beyond the physical addresses of the machine"
     )
     assert undriven(replace(unit, kind="x")) == "no driver here programs units of kind x"

@@ -152,6 +152,18 @@ def test_ports_that_no_unit_controls_lead_to_each_other_all_the_same() -> None:
     assert "0000:00:02.0" in [reason.at for reason in group.reasons]
 
 
+def test_integrated_endpoints_of_intel_isolate_without_acs() -> None:
+    """Linux takes them to (`pci_quirk_rciep_acs`); those of others, and Intel's behind a port, it does not."""
+    several = {"vendor": 0x8086, "multifunction": True}
+    assert names(machine(end(0x70, None, multifunction=True), end(0x71, "rc-endpoint", vendor=0x8086), end(0x72))) == [
+        ("00:0e.0", "00:0e.2"),
+        ("00:0e.1",),
+    ]
+    assert names(machine(end(0x70, "endpoint", **several), end(0x71, "endpoint", **several))) == [
+        ("00:0e.0", "00:0e.1"),
+    ]
+
+
 def test_functions_of_one_device_are_together_unless_they_have_acs() -> None:
     """A function that has it is apart from the others, which are together all the same."""
     several = [end(0x100, multifunction=True, acs=ON), end(0x101), end(0x102, acs=(0x5F, 0))]

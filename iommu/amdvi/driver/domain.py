@@ -121,5 +121,5 @@ class Domain:
         return self._unit.refuse(
             "AMDVI-MAPPING",
             f"0x{address:x} and 0x{length:x} bytes cannot be mapped: {why}",
-            clause="AMD 48882 2.2.3 and 2.1.4",
+            clause="AMD 48882 2.2.3",
         )

@@ -1,4 +1,4 @@
-"""A request's way from device ID and address to a host address, AMD 48882 2.1.3 and 2.2.
+"""A request's way from device ID and address to a host address, AMD 48882 2.2.
 
 `Translator.translate` follows the order in which the specification checks. With `cached`, what the unit remembers is
 looked up before memory and filled on the way; without, every step reads memory and nothing is remembered.

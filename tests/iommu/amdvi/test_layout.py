@@ -7,7 +7,7 @@ from iommuman.iommu.amdvi.layout import DTE, IRTE, IRTE128, PTE, MsiAddress, Msi
 from iommuman.iommu.amdvi.names import MEANINGS, EventCode, Opcode
 from iommuman.iommu.bits import Bits, Ignored
 
-REGISTERS = {
+REGISTERS: dict[type[Bits], int] = {
     registers.DevTabBase: 0x0000,
     registers.CmdBufBase: 0x0008,
     registers.EventLogBase: 0x0010,

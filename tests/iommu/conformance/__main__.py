@@ -29,7 +29,7 @@ def bar(name: str, report: Report, part: float) -> None:
 
 
 def run(name: str, options: argparse.Namespace) -> int:
-    """Run one architecture; returns the number of unexplained differences."""
+    """Run one architecture; returns the number of unexplained differences; one is that QEMU ends."""
     try:
         bench = Bench(ARCHITECTURES[name]())
     except IommuError as error:
@@ -45,6 +45,10 @@ def run(name: str, options: argparse.Namespace) -> int:
                 bar(name, report, (time.monotonic() - begin) / options.seconds)
             else:
                 bar(name, report, report.configurations / options.configurations)
+    except IommuError as error:
+        number = report.configurations if options.index is None else options.index
+        sys.stdout.write(f"{name}: configuration {number} of seed {options.seed}: {error}\n")
+        return 1
     finally:
         bench.close()
     if sys.stderr.isatty():

@@ -250,7 +250,8 @@ QUIRKS = {
         "amdvi_validate_dte: AMDVI_DTE_MIDDLE_QUAD_RESERVED, AMDVI_DTE_UPPER_QUAD_RESERVED, dte[3]"),
     "reserved bits refuse where V is 0": (
         f"{_SPEC} 2.2.2.1: with V 0 all other bits are ignored", "amdvi_validate_dte"),
-    "the exclusion range is not looked at": (f"{_SPEC} 2.2.1 and 3.4.5", "amdvi_do_translate; amd_iommu.h: unused"),
+    "the exclusion range is not looked at": (
+        f"{_SPEC} 3.4, exclusion range registers", "amdvi_do_translate; amd_iommu.h: unused"),
     "address bits above the root table are ignored": (
         f"{_SPEC} 2.2.3: they must be zero", f"{_WALK}: 9 bits of each level are taken"),
     "address bits of levels that are left out are ignored": (f"{_SPEC} 2.2.3: they must be zero", _WALK),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from iommuman.iommu import Memory
@@ -27,6 +27,8 @@ _FORGET: tuple[Command, ...] = (
     IoDir(func=Func.IODIR_INVAL_DDT),
 )
 """What lies in the command queue: the first three forget translations, and the last one directories as well."""
+QUEUES, _FAULTS = 0x0080_0000, 0x1000
+"""Where the queues lie, from the beginning of memory: commands, and a page further 128 records of faults."""
 _COMMANDS_ON = (Write(CQCSR.offset, 0, 4), Write(CQT.offset, 0, 4), Write(CQCSR.offset, 1, 4))
 _PAGE_NUMBERS = {
     64: range(19, 54),
@@ -38,6 +40,10 @@ _V, _R, _W, _X, _U, _A, _D = 1, 2, 4, 8, 16, 64, 128
 _GOOD = _V | _R | _W | _X | _U | _A | _D
 
 
+def _commands() -> bytes:
+    return b"".join(bytes(command) for command in _FORGET)
+
+
 class Riscv:
     """The RISC-V IOMMU."""
 
@@ -46,8 +52,7 @@ class Riscv:
         self.name = machine
         self.machine = machine
         self.watched: Sequence[tuple[int, int]] = ((FQT.offset, 4), (FQCSR.offset, 4))
-        self.watched_memory: Sequence[int] = (TABLES, TABLES + 8, TABLES + 16, TABLES + 24)
-        self.after: Sequence[Write] = (Write(FQCSR.offset, 0, 4), Write(FQH.offset, 0, 4), Write(FQCSR.offset, 1, 4))
+        self.after: Sequence[Write] = ()
         self.stop: Sequence[Write] = (Write(DDTP.offset, 0, 8), Write(CQCSR.offset, 0, 4), Write(FQCSR.offset, 0, 4))
         self.quiet: tuple[int, ...] = (0, FQCSR(fqen=1, fqon=1).value, 0, 0, 0, 0)
         self.known: Sequence[Known] = KNOWN
@@ -57,13 +62,22 @@ class Riscv:
         """Read what the unit can do; counters of events are not modelled."""
         have = CAPABILITIES(machine.read_mmio(machine.registers, 8))
         self._caps = Capabilities(register=have.replace(HPM=0))
+        self._base = machine.ram[0]
+        machine.write(self._base + QUEUES, _commands())
 
-    def normal(self, registers: tuple[int, ...]) -> tuple[int, ...]:
-        """Leave out what lies in the queue where there is no record."""
-        return registers if registers[0] else (*registers[:2], 0, 0, 0, 0)
+    def records(self, seen: list[tuple[int, ...]], read: Callable[[int, int], bytes]) -> list[tuple[int, ...]]:
+        """Return number of records, flags of the queue, and the first record of each access."""
+        found, before = [], 0
+        for tail, flags in seen:
+            raw = bytes(32) if tail == before else read(self._base + QUEUES + _FAULTS + 32 * before, 32)
+            words = (int.from_bytes(raw[at : at + 8], "little") for at in range(0, 32, 8))
+            found.append((tail - before, flags, *words))
+            before = tail
+        return found
 
     def model(self, memory: Memory) -> Model:
         """Return a unit like QEMU's."""
+        memory.write(self._base + QUEUES, _commands())
         return Model(memory, self._caps)
 
     def access(self, model: RegisterBlock, address: int, *, write: bool) -> int | None:
@@ -78,21 +92,18 @@ class Riscv:
 
     def lay_out(self, random: Random, image: Image) -> Configuration:
         """Write queues, directories and page tables."""
-        faults, commands = image.page(), image.page()
-        for index, command in enumerate(_FORGET):
-            image.put(commands + 16 * index, command.value, 16)
+        commands, faults = image.base + QUEUES, image.base + QUEUES + _FAULTS
         writer = _Writer(random, image)
         root, mode, text = writer.device()
         before = [
             Write(DDTP.offset, 0, 8), Write(CQCSR.offset, 0, 4), Write(FQCSR.offset, 0, 4),
             Write(CQB.offset, CQB(LOG2SZ=2, PPN=commands).value, 8),
-            Write(FQB.offset, FQB(LOG2SZ=1, PPN=faults).value, 8),
+            Write(FQB.offset, FQB(LOG2SZ=6, PPN=faults).value, 8),
             *_COMMANDS_ON, Write(CQT.offset, len(_FORGET), 4), Write(FQH.offset, 0, 4), Write(FQCSR.offset, 1, 4),
             Write(DDTP.offset, DDTP(iommu_mode=mode, PPN=root).value, 8),
         ]  # fmt: skip
-        ignored = [(faults, PAGE)]  # every record was compared
         return Laid(
-            before, writer.addresses, text, ignored, words=image.words, dc=writer.dc, pc=writer.pc, mode=mode,
+            before, writer.addresses, text, words=image.words, dc=writer.dc, pc=writer.pc, mode=mode,
             caps=self._caps,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iommuman.iommu.riscv.layout import DC, PC, FaultRecord, PageTableEntry
 from iommuman.iommu.riscv.model import Capabilities
@@ -150,8 +150,17 @@ def _mode_reserved(difference: Difference) -> bool:
     )
 
 
+def _access_of(difference: Difference) -> Difference:
+    """Return the difference with the access that wrote what differs in memory: elsewhere, or unseen by any record."""
+    if difference.access is None and difference.written is not None:
+        number = [access for access, _ in difference.earlier].index(difference.written)
+        return replace(difference, access=difference.written, earlier=difference.earlier[:number])
+    return difference
+
+
 def _high_bits(difference: Difference) -> bool:
-    return _walks(difference) and any(entry.value & _V and entry.value & _HIGH for entry in _path(difference))
+    walks = difference.access is None or _walks(difference)
+    return walks and any(entry.value & _V and entry.value & _HIGH for entry in _path(_access_of(difference)))
 
 
 def _walks(difference: Difference) -> bool:
@@ -227,21 +236,6 @@ def _other_address(difference: Difference) -> bool:
             return True
         if earlier.before:
             break
-    return False
-
-
-def _other_address_in_silence(difference: Difference) -> bool:
-    """What such an access wrote, where DTF lets no record tell of it."""
-    laid = difference.configuration
-    if difference.access is not None or not isinstance(laid, Laid) or not laid.dc.DTF:
-        return False
-    values = [
-        seen.registers[0] >> shift & 0xFFFFFFFF for seen in (difference.ours, difference.theirs) for shift in (0, 32)
-    ]
-    for number, (access, physical) in enumerate(difference.earlier):
-        if access.data in values and physical is None:
-            earlier = difference.earlier[:number]
-            return _other_address(Difference(laid, 0, access, difference.ours, difference.theirs, earlier))
     return False
 
 
@@ -330,7 +324,7 @@ KNOWN: tuple[Known, ...] = (
         "what is cached is found under addresses that differ in bits 63:56",
         "RISC-V IOMMU 1.0 clause 2.8: entries are tagged by IOVA or guest physical address",
         f"{_SOURCE}, RISCVIOMMUEntry: 44 bits of page number",
-        lambda difference: _other_address(difference) or _other_address_in_silence(difference),
+        lambda difference: _other_address(_access_of(difference)),
     ),
     Known(
         "no record of a refused access to a page that is cached",

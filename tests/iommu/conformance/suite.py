@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from .amdvi import Amdvi
 from .harness import Architecture
+from .riscv import Riscv
 from .smmuv3 import Smmu
 from .vtd import Vtd
 
@@ -16,4 +17,5 @@ ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
     "amdvi": Amdvi,
     "smmuv3 two-level": lambda: Smmu("virt"),
     "smmuv3 linear": lambda: Smmu("virt", two_level=False),
+    "riscv": Riscv,
 }

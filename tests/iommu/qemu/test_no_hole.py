@@ -152,10 +152,10 @@ class Play:
 
 def unit(kind: str, base: int) -> Iommu:
     """Return a unit of a topology."""
-    return Iommu("unit", kind, Origin(""), base=base)
+    return Iommu("unit", kind, Origin(""), base=base, properties=(("HtTunEn", True),) if kind == "amdvi" else ())
 
 
-@pytest.mark.parametrize("name", ["q35", "virt"])
+@pytest.mark.parametrize("name", ["q35", "q35-amd", "virt"])
 def test_nothing_is_reached_while_grants_change(need_qemu: Callable[[str], Description], name: str) -> None:
     """Not one canary is read or written, and no page of the pool without a grant, after any store of the drivers."""
     description = need_qemu(name)

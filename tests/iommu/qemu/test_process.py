@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from iommuman.iommu import IommuError
-from iommuman.iommu.qemu import MACHINES, Description, Qemu, start
+from iommuman.iommu.qemu import MACHINES, Description, Function, Qemu, start
 from iommuman.iommu.qemu.process import Process
 
 PROGRAM = """
@@ -80,7 +80,7 @@ def test_nothing_listens_and_nothing_is_left(need_qemu: Callable[[str], Descript
             lines = Path(f"/proc/{machine.pid}/net/{table}")
             inodes = {line.split()[9] for line in lines.read_text().splitlines()[1:]} if lines.exists() else set()
             assert not sockets & inodes
-        known = ("socket:", "pipe:", "anon_inode:", "/dev/", "/memfd:guest-ram (deleted)")
+        known = ("socket:", "anon_inode:", "/dev/", "/memfd:guest-ram (deleted)", "/memfd:stderr (deleted)")
         assert [target for target in targets if not target.startswith(known)] == []
 
 
@@ -95,6 +95,15 @@ def test_a_qemu_that_does_not_start_says_why(need_qemu: Callable[[str], Descript
         Qemu(wrong)
     assert caught.value.finding.rule == "QEMU-START"
     assert "no-such-machine" in str(caught.value)
+
+
+def test_functions_that_cannot_be_set_up_end_qemu(need_qemu: Callable[[str], Description]) -> None:
+    """Where QEMU starts and its functions cannot all be set up, the reason is ours, and QEMU ends."""
+    need_qemu("q35")
+    below = (Function("pcie-root-port", 5, below=(Function("nvme", 0, options=("serial=1",)),)),)
+    with pytest.raises(IommuError) as caught:
+        start("q35", (*below, Function("pxb-pcie", 6, bus=1)))
+    assert caught.value.finding.rule == "QEMU-PCI"
 
 
 def test_a_program_that_cannot_be_started_is_refused(tmp_path: Path) -> None:

@@ -176,6 +176,8 @@ def test_hostile_lists_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_image, "MAX_BYTES", 100)
     image = memory(xf0000=pointer(0x1000), x1000=rsdt(0x2000, 0x3000), x2000=DMAR, x3000=MCFG)
     assert sentences(read(image)) == ["MEMORY-IMAGE-MANY a@0x3000: the tables are too large together"]
+    image = memory(xf0000=pointer(0x1000), x1000=rsdt(0x2000, 0x3000, 0x4000), x2000=DMAR, x3000=MCFG, x4000=MCFG)
+    assert len(read(image).findings) == 1
     monkeypatch.setattr(memory_image, "MAX_TABLES", 1)
     assert sentences(read(image))[0] == "MEMORY-IMAGE-MANY a@0x1000: the RSDT lists too many tables"
     pointers = bytearray(2 << 20)
@@ -204,6 +206,14 @@ def test_a_large_image_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.M
     assert [finding.rule for finding in inputs.findings] == ["MEMORY-IMAGE-TABLE"]
     with pytest.raises(ParseError, match="larger than 1 MiB"):
         read_sources([str(tmp_path)])
+
+    def fail(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.pread", fail)
+        with pytest.raises(ParseError, match="larger than 1 MiB"):
+            read_sources([str(path)])
     path.write_bytes(b"\x7fELF" + path.read_bytes()[4:])
     with pytest.raises(ParseError, match="larger than 1 MiB"):
         read_sources([str(path)])

@@ -80,8 +80,13 @@ def test_a_zip_file_with_numbers_of_64_bits_is_read(monkeypatch: pytest.MonkeyPa
     """Sizes, offsets and the directory are found where 32 bits do not hold them."""
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 50)
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
-    inputs = read(zipped(*FILES))
-    assert (found(inputs), inputs.findings) == (BOARD, [])
+    data = zipped(*FILES)
+    assert b"PK\6\6" in data
+    assert (found(read(data)), read(data).findings) == (BOARD, [])
+    lost = bytearray(data)
+    lost[data.index(b"PK\6\6")] ^= 1
+    assert found(read(bytes(lost))) == BOARD
+    assert "the directory of the archive is lost" in sentences(read(bytes(lost)))[0]
 
 
 def test_a_method_that_is_not_read_is_named() -> None:
@@ -237,10 +242,35 @@ def test_global_headers_and_numbers_in_base_256_are_read() -> None:
     made[148:156] = b" " * 8
     made[148:156] = f"{sum(made[:512]):06o}\0 ".encode()
     assert found(read(bytes(made))) == [("DMAR", "a:x"), ("SSDT", "a:y")]
+    assert found(read(pax(b"size", str(len(DMAR)).encode()) + tar(("x", DMAR)))) == [("DMAR", "a:x")]
     shared = io.BytesIO()
     with tarfile.open(fileobj=shared, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"path": "all"}) as archive:
         archive.addfile(special("x", tarfile.REGTYPE))
     assert read(shared.getvalue()).passed_over == [("a:all", "empty")]
+
+
+def pax(key: bytes, value: bytes) -> bytes:
+    """Return an extended header of one record."""
+    record = b" " + key + b"=" + value + b"\n"
+    text = str(len(record) + 2).encode() + record
+    info = special("pax", tarfile.XHDTYPE)
+    info.size = len(text)
+    return info.tobuf(tarfile.USTAR_FORMAT) + text.ljust(512, b"\0")
+
+
+def test_odd_headers_are_read_as_far_as_they_go() -> None:
+    """Extended headers that are cut off or no records are told or passed by; old folders are known by their `/`."""
+    assert found(read(pax(b"other", b"1") + tar(("x", DMAR)))) == [("DMAR", "a:x")]
+    broken = bytearray(pax(b"path", b"hidden"))
+    broken[512] = ord("x")
+    assert found(read(bytes(broken) + tar(("x", DMAR)))) == [("DMAR", "a:x")]
+    long = special("pax", tarfile.XHDTYPE)
+    long.size = 2 << 20
+    inputs = read(long.tobuf(tarfile.USTAR_FORMAT) + bytes(2 << 20) + tar(("x", DMAR)))
+    assert found(inputs) == [("DMAR", "a:x")]
+    assert sentences(inputs) == ["ARCHIVE-DAMAGED a: +0x0: an extended header of the archive is cut off"]
+    folder = special("old/", tarfile.REGTYPE)
+    assert read(folder.tobuf(tarfile.USTAR_FORMAT) + tar(("x", DMAR))).passed_over == [("a:old", "a folder")]
 
 
 def test_damage_costs_what_it_hits() -> None:
@@ -254,7 +284,8 @@ def test_damage_costs_what_it_hits() -> None:
         "ARCHIVE-DAMAGED a: +0x400: a header of the archive is damaged, and what it stands for is lost"
     ]
     inputs = read(whole[:1024])
-    assert (found(inputs), sentences(inputs)) == ([BOARD[0]], [])  # without its end, but whole
+    end = "ARCHIVE-DAMAGED a: +0x400: the archive has no end; it may be cut off"
+    assert (found(inputs), sentences(inputs)) == ([BOARD[0]], [end])
     inputs = read(whole[: 1536 + 30])
     assert (found(inputs), sentences(inputs)) == ([BOARD[0]], ["ARCHIVE-DAMAGED a: +0x61e: the archive is cut off"])
     packed_whole = tar(*FILES, pack="gz")
