@@ -8,7 +8,7 @@ import pytest
 from iommuman.iommu.platform import RegisterBlock
 from iommuman.iommu.qemu import Description
 
-from .harness import Bench, Report
+from .harness import Access, Bench, Configuration, Difference, Report, Seen
 from .suite import ARCHITECTURES
 from .vtd import Vtd
 
@@ -72,3 +72,15 @@ def test_a_wrong_model_is_found(need_qemu: Callable[[str], Description], what: s
         bench.close()
     assert report.unexplained
     assert "QEMU mark" in str(report.unexplained[0])
+
+
+@pytest.mark.parametrize("note", ["no snoop", "snp", "xd"])
+def test_bits_that_qemu_accepts_excuse_only_what_the_model_refuses(note: str) -> None:
+    """An access that the model lets pass, and QEMU lets go elsewhere, is not known for a bit in some entry."""
+    configuration = Configuration([], [], "", {"mode": 1, "pass": 0, "aw": 2, "first": 1, note: 1})
+    silent = (0, 0, 0)
+    ours, theirs = Seen(5, silent), Seen(6, silent)
+    access = Access(0x1000, None)
+    assert not [one.name for one in Vtd("q35").known if one.applies(Difference(configuration, 0, access, ours, theirs))]
+    refused = Difference(configuration, 0, access, Seen(0, silent), theirs)
+    assert [one for one in Vtd("q35").known if one.applies(refused)]
