@@ -35,7 +35,7 @@ been granted ends with its connection, so that a single command on the command l
   reserved DEVICE                 list its reserved regions
   watch [N]                       wait for N refused accesses (1 if not given), and show them
   status                          show what has been refused since the first watch, without waiting
-  dma DEVICE read|write RANGE     let a device of the simulated board access memory
+  dma DEVICE read|write RANGE     let a device of the board access memory
 
 A RANGE is ADDRESS,LENGTH, such as 0x80000000,4096. A DEVICE is a name as 'iommuman who' takes it; PCI functions with *
 for any bus, device or function (0000:03:*.*, *:*.0); or mmio:ADDRESS,LENGTH.

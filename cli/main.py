@@ -21,7 +21,7 @@ COMMANDS = {
     "explain": "explain a fault: a line of a log, registers, words of a record, or a whole log",
     "faults": "list the faults of logs, attributed to devices",
     "report": "sum up the faults of logs: who, where, when, and what is new",
-    "run": "serve clients with a board's IOMMUs, as smmuman does, on a simulated board",
+    "run": "serve clients with a board's IOMMUs, simulated or QEMU's, as smmuman does",
     "client": "be a client of 'iommuman run': grant devices memory, watch what is refused",
     "prove": "prove what every device reaches, from the programmed bits",
     "dma": "make one access as a device, and show what its IOMMU reads and decides",

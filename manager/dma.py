@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from ..iommu.vtd.model import RemappingUnit
     from .survey import Endpoint
 
-MOST_PAGES = 1 << 20
-"""Pages of one access: 4 GiB."""
-
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -36,9 +36,6 @@ class Function:
     below: tuple[Function, ...] = ()
 
 
-DMA_ENGINE = "lsi53c895a"
-
-
 @dataclass(frozen=True, slots=True)
 class Description:
     """A machine with an IOMMU.

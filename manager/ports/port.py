@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from ..mappings import Access, Segment
 
 GRANULE = 4096
-"""Bytes of the smallest piece of memory that is granted: what current `smmu-*.so` round to, and both units here."""
+"""Bytes of the smallest piece of memory that is granted: what current `smmu-*.so` round to, and all units here."""
 
 AccessWord = Literal["read", "write", "execute", ""]
 
