@@ -211,3 +211,19 @@ def test_a_device_that_was_not_forgotten_is_forgotten_next_time(
             port.block(0x18)
     port.block(0x18)
     assert read(START) is None
+
+
+@EVERY
+def test_tables_that_wait_to_be_forgotten_go_with_their_space(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a failed unmapping took out of the tables is given back when the address space is destroyed."""
+    _, port, space, _ = attached(board)
+    pages = getattr(space.table, "_pages", None) or space.table._allocator
+    used = pages.pages_in_use
+    space = port.create()
+    port.map(space, Segment(START, 0x1000, START, RW))
+    with monkeypatch.context() as patch:
+        failing(patch, Simulated, "write_mmio", 0)
+        with pytest.raises(IommuError, match="lets it fail"):
+            port.unmap(space, START, 0x1000)
+    port.destroy(space)
+    assert pages.pages_in_use == used
