@@ -31,6 +31,9 @@ _CELL = 4
 _PCI = "bus/pci/devices"
 _MEMMAP = "firmware/memmap"
 
+KERNEL = ("kernel/iommu_groups", "class/iommu")
+"""Where Linux shows its groups and its units, below `/sys`; a copy may have been made without them."""
+
 
 def is_sys_tree(folder: str, files: Files = DISK) -> bool:
     """Tell whether a folder is a Linux `/sys` tree, or as much of one as matters here."""
@@ -94,6 +97,10 @@ def _read_sys(root: str, inputs: Inputs, files: Files, depth: int) -> None:
         from .memory_map import read_memmap
 
         add_memory(read_memmap(memmap, files), inputs)
+    if any(files.is_folder(os.path.join(root, place)) for place in KERNEL):
+        from .kernel_iommu import read_kernel_view
+
+        inputs.kernel_views.append(read_kernel_view(root, files.show(root), files))
 
 
 def _read_tree(root: str, inputs: Inputs, files: Files, depth: int) -> None:

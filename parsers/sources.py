@@ -28,6 +28,7 @@ from .folders import cannot_open, read_folder
 if TYPE_CHECKING:
     from .acpi import Table
     from .devicetree import DeviceTree
+    from .kernel_iommu import KernelView
     from .kernel_log import BootLog
     from .memory_map import MemoryRange
     from .pci import PciTopology
@@ -47,6 +48,7 @@ class Inputs:
         pci: PCI topologies.
         memory: the memory map; ranges of several sources stand after each other and may say the same.
         kernel_logs: what kernel logs say that was found and set up at boot.
+        kernel_views: what running kernels make of their IOMMUs, as `/sys` trees show it.
         configurations: configurations of smmuman that the user named.
         modules: board modules that the user named.
         passed_over: files that are nothing of these, each with the reason.
@@ -60,6 +62,7 @@ class Inputs:
     pci: list[PciTopology] = field(default_factory=list)
     memory: list[MemoryRange] = field(default_factory=list)
     kernel_logs: list[BootLog] = field(default_factory=list)
+    kernel_views: list[KernelView] = field(default_factory=list)
     configurations: list[Configuration] = field(default_factory=list)
     modules: list[Configuration] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)

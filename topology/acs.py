@@ -2,7 +2,8 @@
 
 Requests that a port or a function of several sends on to its neighbour never reach the IOMMU. ACS (PCI Express Base
 Specification 6.0 §6.12) forbids that. The rules are those of Linux's `pci_acs_enabled` and `pci_acs_path_enabled` with
-the flags that its IOMMU groups ask for; its list of devices that isolate without saying so is not here.
+the flags that its IOMMU groups ask for; of its list of devices that isolate without saying so, only Intel's root
+complex integrated endpoints are here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ NEEDED = {0x01: "source validation", 0x04: "P2P request redirect", 0x08: "P2P co
 INTEL = 0x8086
 """The vendor whose root complex integrated endpoints have no way to each other but by the IOMMU, ACS or not
 (Linux's `pci_quirk_rciep_acs`)."""
+
+INTEL = 0x8086
+"""Vendor whose root complex integrated endpoints Linux takes to isolate (`pci_quirk_rciep_acs`)."""
 
 _PORTS = ("root-port", "downstream-port")
 _ONLY_IF_SEVERAL = ("endpoint", "legacy-endpoint", "upstream-port", "rc-endpoint")

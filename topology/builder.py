@@ -21,6 +21,7 @@ from .model import (
 )
 
 if TYPE_CHECKING:
+    from ..parsers.kernel_iommu import KernelView
     from ..parsers.pci import PciTopology
 
 
@@ -53,6 +54,7 @@ class TopologyBuilder:
         self.findings: list[Finding] = []
         self.facts: list[Fact] = []
         self.pci: list[PciTopology] = []
+        self.kernel_views: list[KernelView] = []
         self.finders: list[Finder] = []
         self.silence = ""
         self._names: dict[str, int] = {}

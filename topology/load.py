@@ -56,6 +56,9 @@ def assemble(inputs: Inputs, *, keep: bool = False, named: bool = False) -> Topo
     """Return the topology that the given inputs describe; for `keep` and `named` see `load_topology`."""
     builder = TopologyBuilder()
     builder.findings.extend(inputs.findings)
+    for view in inputs.kernel_views:
+        builder.kernel_views.append(view)
+        builder.findings.extend(view.findings)
     # PCI first: VT-d scopes lead through its bridges. MCFG last: it only adds segments that nothing else speaks of.
     if inputs.pci:
         _add_pci(builder, inputs)

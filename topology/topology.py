@@ -21,6 +21,7 @@ from .model import (
 )
 
 if TYPE_CHECKING:
+    from ..parsers.kernel_iommu import KernelView
     from ..parsers.pci import PciFunction, PciTopology
 
 ALL_BITS = 0xFFFFFFFF
@@ -44,6 +45,7 @@ class Topology:
         unresolved: VT-d scopes that need a PCI topology.
         facts: what is said of the whole machine.
         pci: PCI topologies.
+        kernel_views: what running kernels make of their IOMMUs.
         findings: what is wrong with the sources.
         passed_over: files that were no source, each with the reason.
         silence: why nothing follows from no source naming an IOMMU for a device; empty when that is an answer.
@@ -59,6 +61,7 @@ class Topology:
         "findings",
         "grants",
         "iommus",
+        "kernel_views",
         "maps",
         "msi_controllers",
         "passed_over",
@@ -83,6 +86,7 @@ class Topology:
         self.unresolved: tuple[UnresolvedScope, ...] = tuple(builder.unresolved)
         self.facts: tuple[Fact, ...] = tuple(builder.facts)
         self.pci: tuple[PciTopology, ...] = tuple(builder.pci)
+        self.kernel_views: tuple[KernelView, ...] = tuple(builder.kernel_views)
         self.findings: tuple[Finding, ...] = tuple(builder.findings)
         self.passed_over: tuple[tuple[str, str], ...] = tuple(passed_over)
         self.silence = builder.silence

@@ -40,6 +40,8 @@ def one(kind: str | None, acs: tuple[int, int] | None = None, rid: int = 0x10, *
         (one("legacy-endpoint"), True),
         (one("rc-endpoint"), True),
         (one("rc-endpoint", rid=0x11), False),
+        (one("rc-endpoint", rid=0x11, vendor=0x8086), True),
+        (one("endpoint", rid=0x11, vendor=0x8086), False),
         (one(None, pcie_known=False), False),
     ],
 )

@@ -191,4 +191,13 @@ RULES = (
         "Linux reads the configuration space itself.",
         "read or copy /sys as root: others see only the first 64 bytes of configuration space",
     ),
+    Rule(
+        "KERNEL-SYSFS",
+        "warning",
+        "something that the running kernel shows of its IOMMUs cannot be read from /sys",
+        "Linux: Documentation/ABI/testing/sysfs-kernel-iommu_groups",
+        "Where the kernel differs from firmware there, it is not told.",
+        "Linux lets every user read it.",
+        "copy the tree again, or read /sys itself",
+    ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...base import Finding, Origin
 from ..groups import Group, isolation_groups
+from ..kernel import compare
 from ..model import (
     Device,
     Fact,
@@ -27,6 +28,7 @@ from ..model import (
 from ..resolve import Hop, Route
 from ..topology import Topology
 from ..view import attachments
+from .kernel import kernel_object
 
 FORMAT = "iommuman-topology"
 VERSION = 1
@@ -57,6 +59,7 @@ def topology_object(topology: Topology) -> dict[str, Any]:
         "grants": [grant_object(one) for one in topology.grants],
         "unresolved": [_unresolved(one) for one in topology.unresolved],
         "groups": [group_object(one) for one in isolation_groups(topology, attached)],
+        "kernels": [kernel_object(compare(topology, view, attached)) for view in topology.kernel_views],
         "findings": [finding_object(one) for one in topology.findings],
     }
 

@@ -27,6 +27,7 @@ _HEADINGS = {
     "SLIT": "Tables that others are held against",
     "SRAT": "Tables that others are held against",
     "PCI": "PCI topologies",
+    "KERNEL": "Running kernels",
     "DT": "Device trees",
     "MEMORY": "Tables of one machine against each other",
     "CONFIG": "Configurations and board modules",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ...base import Origin, format_rid, printable
 from ..groups import OVERRIDE, Group, isolation_groups
@@ -24,6 +25,10 @@ from ..view import (
     size,
     stream_words,
 )
+from .kernel import difference_words, group_words, unit_words
+
+if TYPE_CHECKING:
+    from ...parsers.kernel_iommu import KernelView
 
 BOLD, DIM, RED, GREEN, YELLOW, RESET = "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
 
@@ -85,6 +90,8 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
         lines.append(_Line("PCI host bridges", children=bridges))
     if groups := isolation_groups(topology, attached):
         lines.append(_groups_line(groups))
+    for view in topology.kernel_views:
+        lines.append(_kernel_line(topology, view, attached))
     out = [_summary(topology)]
     for line in lines:
         out.append("")
@@ -128,6 +135,22 @@ def _groups_line(groups: tuple[Group, ...]) -> _Line:
     if any(group.wants_acs for group in groups):
         children.append(_Line("beware", OVERRIDE))
     return _Line("isolation groups", _words(*words), children=children)
+
+
+def _kernel_line(topology: Topology, view: KernelView, attached: list[Attachment]) -> _Line:
+    """Return what the running kernel does, and where that differs from what firmware says."""
+    from ..kernel import compare
+
+    found = compare(topology, view, attached)
+    line = _Line("Linux", f"{_counted(len(view.units), 'unit')}, {_counted(len(view.groups), 'group')}")
+    line.children += [_Line(unit.name, unit_words(found, unit), unit.origin) for unit in view.units]
+    line.children += [_Line(f"group {one.number}", group_words(found, one), one.origin) for one in view.groups]
+    line.children += [_Line("as foretold", f"{name} is in no group: {why}") for name, why in found.as_foretold]
+    for one in found.differences:
+        line.children.append(_Line("DIFFERS" if one.known else "may differ", difference_words(one), colour=RED))
+    if not found.differences:
+        line.children.append(_Line("no difference", "from what firmware says", colour=GREEN))
+    return line
 
 
 def _counted(number: int, thing: str) -> str:

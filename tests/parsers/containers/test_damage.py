@@ -116,3 +116,15 @@ def test_any_bytes_are_answered(body: bytes, head: bytes) -> None:
     exercise(head + body)
     exercise(head + body + b"PK\1\2" + body + b"PK\5\6" + bytes(18))
     exercise(body.ljust(257, b"\0")[:257] + b"ustar\0" + bytes(249) + body)
+
+
+@given(st.text("0123456789 =\npath", max_size=80), st.sampled_from([b"x", b"g", b"X", b"L", b"K"]))
+def test_any_extended_headers_are_answered(text: str, letter: bytes) -> None:
+    """Whatever stands in an extended header is read to an end, and the entry behind it is found."""
+    info = special("x", letter)
+    data = text.encode()
+    info.size = len(data)
+    head = info.tobuf(tarfile.USTAR_FORMAT) + data.ljust((len(data) + 511) // 512 * 512, b"\0")
+    inputs = exercise(head + tar(("entry", DMAR)))
+    assert inputs is not None
+    assert len(inputs.tables) + len(inputs.passed_over) + len(inputs.findings) >= 1

@@ -116,6 +116,18 @@ def sys(config: bytes, *more: str) -> Tell:
     return tell
 
 
+def kernel(regions: str) -> Tell:
+    """Return what is told of a /sys tree with one group that has these reserved regions."""
+
+    def tell(folder: Path) -> set[str]:
+        tree(folder, space(), "0000:00:01.0")
+        (folder / "kernel/iommu_groups/0").mkdir(parents=True)
+        (folder / "kernel/iommu_groups/0/reserved_regions").write_text(regions)
+        return told(folder)
+
+    return tell
+
+
 def folder_of(count: int) -> Tell:
     """Return what is told of a folder with a table and other files."""
 
@@ -289,6 +301,7 @@ CASES: dict[str, tuple[Tell, Tell]] = {
         limited(sysfs, "MAX_FUNCTIONS", sys(space(), "0000:00:02.0"), 1),
         limited(sysfs, "MAX_FUNCTIONS", sys(space(), "0000:00:02.0"), 2),
     ),
+    "KERNEL-SYSFS": (kernel("0x0 0xfff"), kernel("0x0 0xfff msi")),
     "PCI-SYSFS": (sys(space(63)), sys(space(64))),
     "PCI-CAPABILITIES": (
         sys(space(64, x06=b"\x10", x34=b"\x40")),
