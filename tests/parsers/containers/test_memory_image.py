@@ -230,7 +230,12 @@ def test_a_large_file_without_a_pointer_is_looked_through_once(tmp_path: Path, m
     monkeypatch.setattr(memory_image, "_PIECE", 1 << 20)
     taken: list[int] = []
     read_at = os.pread
-    monkeypatch.setattr("os.pread", lambda *asked: taken.append(asked[2]) or read_at(*asked))
+
+    def reading(descriptor: int, length: int, address: int) -> bytes:
+        taken.append(address)
+        return read_at(descriptor, length, address)
+
+    monkeypatch.setattr("os.pread", reading)
     with pytest.raises(ParseError, match="larger than 1 MiB"):
         read_sources([str(path)])
     assert taken.count(2 << 20) == 1
