@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..topology import Topology
 
 
-MACHINES = ("q35", "virt")
+MACHINES = ("q35", "q35-amd", "virt")
 """Machines of QEMU that boards may be."""
 
 

@@ -5,7 +5,8 @@ A tree has tables of 512 entries of 8 bytes; what an entry looks like, `Format` 
 After every store the tables grant what they granted before or what they will grant: a table is filled before it is
 linked, an entry that maps something else is cleared, and forgotten by the unit, before it is written again, and a
 split or a merge is one store between two equal translations. Tables that are no longer linked go back to the allocator
-only after the unit has forgotten them too; so changes are handed out as `Changes`.
+only after the unit has forgotten them too; so changes are handed out as `Changes`, and kept until `settled`: what a
+call that failed had changed is among them.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class RadixTable:
     Attributes:
         root: address of the top table.
         levels: number of levels.
+        changes: what the unit has still to forget.
     """
 
     def __init__(self, platform: Platform, pages: PageAllocator, form: Format, levels: int) -> None:
@@ -78,29 +80,31 @@ class RadixTable:
         self._form = form
         self.levels = levels
         self.root = pages.allocate()
+        self.changes = Changes()
 
     def map(self, start: int, output: int, length: int, flags: int) -> Changes:
         """Map a range in which nothing is mapped; `flags` are the bits of its leaves. Multiples of 4 KiB throughout."""
-        changes = Changes()
-        self._map(self.root, self.levels, start, start + length, output - start, flags, changes)
-        return changes
+        self._map(self.root, self.levels, start, start + length, output - start, flags, self.changes)
+        return self.changes
 
     def map_pages(self, start: int, frames: Sequence[int], flags: int) -> Changes:
         """Map 4 KiB pages one after another to the given addresses, in a range in which nothing is mapped."""
-        changes = Changes()
         done = 0
         while done < len(frames):
             address = start + done * PAGE_SIZE
             count = 512 - (address >> 12) % 512
-            self._map_frames(self.root, self.levels, address, frames[done : done + count], flags, changes)
+            self._map_frames(self.root, self.levels, address, frames[done : done + count], flags, self.changes)
             done += count
-        return changes
+        return self.changes
 
     def unmap(self, start: int, length: int) -> Changes:
         """Take away whatever is mapped in a range; larger pages at its ends are split."""
-        changes = Changes()
-        self._clear(self.root, self.levels, start, start + length, changes)
-        return changes
+        self._clear(self.root, self.levels, start, start + length, self.changes)
+        return self.changes
+
+    def settled(self) -> None:
+        """Begin with no changes: the unit has forgotten them, and tables are given back."""
+        self.changes = Changes()
 
     def give_back(self, table: int) -> None:
         """Return one table of `Changes.unlinked` to the allocator, after the unit has forgotten it."""
@@ -108,7 +112,7 @@ class RadixTable:
 
     def release(self) -> None:
         """Give all tables back. Nothing may use them any more."""
-        for table in self._subtree(self.root, self.levels):
+        for table in (*self._subtree(self.root, self.levels), *self.changes.unlinked):
             self._pages.free(table)
 
     # --- Reading and writing entries

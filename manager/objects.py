@@ -227,8 +227,9 @@ class SmmuObject:
         wanted = Mappings(one._replace(access=slot.port.widened(one.access)) for one in after)
         for old in slot.programmed.within(start, length):
             for gone in differing(old, wanted):
-                slot.port.unmap(slot.space, gone.start, gone.length)
+                # First, since where it fails the unit may hold a part of it.
                 slot.programmed.remove(gone.start, gone.length)
+                slot.port.unmap(slot.space, gone.start, gone.length)
         for new in list(wanted):
             for piece in differing(new, slot.programmed):
                 self._map(slot, piece)
@@ -239,7 +240,10 @@ class SmmuObject:
             slot.port.map(slot.space, segment)
         except IommuError:
             # How far the driver got is not known: nothing of it may stay.
-            slot.port.unmap(slot.space, segment.start, segment.length)
+            try:
+                slot.port.unmap(slot.space, segment.start, segment.length)
+            except IommuError:
+                self._deny(list(slot.endpoints))
             raise
         slot.programmed.put(segment)
 

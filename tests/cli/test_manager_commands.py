@@ -108,7 +108,7 @@ def test_an_amd_board_on_qemu(run: Callable[..., Ran], need_qemu: Callable[[str]
     path = tmp_path / "disk.smmu"
     path.write_text("smmu amdvi\nallow disk 0x50000000,1M\ndevice pci:0:3.0 disk\n", encoding="utf-8")
     board = ("--board", AMD, "--config", str(path), "--keep", "--platform", "qemu")
-    ran = run("prove", *board)
+    ran = run("prove", *board, "--machine", "q35-amd")
     assert ran.status == 0
     assert "0000:00:03.0  amdvi@fed80000 ID 0x18, object 1 of the configuration: reaches 1 MiB, as granted" in ran.out
     ran = run("dma", *board, "--device", "0000:00:03.0", "--write", "0x50000010,4")

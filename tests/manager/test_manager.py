@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from iommuman.base import Finding, Origin
-from iommuman.iommu import IommuError
+from iommuman.iommu import IommuError, PageAllocator
 from iommuman.iommu.vtd.model import READ, WRITE, RemappingUnit
 from iommuman.manager import GRANULE, Access, Endpoint, Incident, Machine, Manager, ManagerError, Segment, simulate
 from iommuman.topology import Device, Grant, IdMap, Iommu, PciRoot, ReservedRegion, StreamRange, Topology, load_topology
@@ -589,6 +589,42 @@ def test_devices_are_denied_when_nothing_can_be_put_back() -> None:
     with pytest.raises(ManagerError, match="the unit failed"):
         manager.map(client, number, 0x80000000, 0x3000, Access.READ)
     assert reached(machine, Endpoint("vtd@fed90000", 0x18), range(0x80000000, 0x80003000, 0x1000)) == {}
+
+
+def test_an_unmapping_that_fails_half_way_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there is no memory for the second split, what the driver has cleared before is mapped again."""
+    machine, manager, client, number = two_objects()
+    manager.map(client, number, 0x90000000, 0x600000, RW)
+    allocate, calls = PageAllocator.allocate, []
+
+    def second_fails(pages: PageAllocator, *arguments: int) -> int:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise IommuError(Finding("MEMORY-EXHAUSTED", "error", Origin("", "unit"), "no page is free"))
+        return allocate(pages, *arguments)
+
+    monkeypatch.setattr(PageAllocator, "allocate", second_fails)
+    with pytest.raises(ManagerError, match="no page is free"):
+        manager.unmap(client, number, 0x90001000, 0x5FE000)
+    pages = range(0x90000000, 0x90600000, 0x1000)
+    assert reached(machine, Endpoint("vtd@fed90000", 0x18), pages) == {page: (page, RW) for page in pages}
+
+
+def test_devices_are_denied_when_half_a_mapping_cannot_be_taken_back() -> None:
+    """When a mapping fails half way, and what is there of it cannot be taken away, its devices reach nothing."""
+    machine, manager, client, number = two_objects()
+    port: Any = manager.ports["vtd@fed90000"]
+    whole = port.map
+
+    def half(space: Any, segment: Segment) -> None:
+        whole(space, segment.part(segment.start, segment.start + 0x1000))
+        raise IommuError(Finding("TEST", "error", Origin("", "unit"), "the unit failed"))
+
+    port.map = half
+    Failing(port, "unmap")
+    with pytest.raises(ManagerError, match="the unit failed"):
+        manager.map(client, number, 0x90000000, 0x2000, RW)
+    assert reached(machine, Endpoint("vtd@fed90000", 0x18), [0x80000000, 0x90000000]) == {}
 
 
 @pytest.mark.parametrize(("method", "reason"), [("create", "ENOSPC"), ("map", "EINVAL"), ("attach", "EIO")])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from iommuman.iommu import IommuError, PageAllocator, Simulated
 from iommuman.iommu.amdvi.model import Unit
+from iommuman.iommu.errors import failure
 from iommuman.iommu.riscv.layout import FaultRecord
 from iommuman.iommu.riscv.model import Model as RiscvModel
 from iommuman.iommu.riscv.model import Transaction as RiscvTransaction
 from iommuman.iommu.riscv.records import decode_fault
 from iommuman.iommu.smmuv3.model import Model, Transaction
-from iommuman.manager import Access, Manager, ManagerError, Refusal, simulate
+from iommuman.manager import Access, Endpoint, Machine, Manager, ManagerError, Port, Refusal, Segment, simulate
 from iommuman.manager.ports import undriven
 from iommuman.topology import load_topology
 
@@ -131,3 +136,78 @@ def test_units_that_cannot_be_programmed_say_why() -> None:
         "its registers at 0x1000000000000000 lie beyond the physical addresses of the machine"
     )
     assert undriven(replace(unit, kind="x")) == "no driver here programs units of kind x"
+
+
+EVERY = pytest.mark.parametrize("board", ["q35-vtd", "q35-amd", "virt-smmuv3-acpi", "riscv-virt-sys-dt"])
+START, LARGE = 0x80000000, 0x200000
+RW = Access.READ | Access.WRITE
+
+
+def attached(board: str) -> tuple[Machine, Port, Any, Callable[[int], int | None]]:
+    """Return a board where device 0x18 reaches three large pages, and what makes it read; units remember."""
+    machine = simulate(load_topology([str(BOARDS / board)]))
+    ((name, port),) = machine.ports.items()
+    space = port.create()
+    port.map(space, Segment(START, 3 * LARGE, START, RW))
+    port.attach(0x18, space)
+    return machine, port, space, lambda address: machine.dma(Endpoint(name, 0x18), address, False)  # noqa: FBT003
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, where: type, method: str, after: int) -> None:
+    """Let a method fail from its call after so many on."""
+    original = getattr(where, method)
+    left = [after]
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise failure("MEMORY-EXHAUSTED", "the test lets it fail")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(where, method, fail)
+
+
+@EVERY
+def test_what_is_taken_away_before_memory_runs_out_is_forgotten(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the second split of an unmapping has no memory, what went before is unreachable, not only unmapped."""
+    _, port, space, read = attached(board)
+    for page in range(3):
+        assert read(START + page * LARGE + 0x1000) == START + page * LARGE + 0x1000
+    with monkeypatch.context() as patch:
+        failing(patch, PageAllocator, "allocate", 1)
+        with pytest.raises(IommuError, match="lets it fail"):
+            port.unmap(space, START + 0x1000, 3 * LARGE - 0x2000)
+    assert read(START + LARGE + 0x1000) is None
+    port.unmap(space, START + 0x1000, 3 * LARGE - 0x2000)
+    assert [read(START + page * LARGE + 0x1000) for page in range(3)] == [None] * 3
+    assert read(START) == START
+
+
+@EVERY
+def test_a_range_that_was_not_forgotten_is_forgotten_next_time(board: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the unit cannot be told to forget a range, unmapping fails, and the next one does not pass that over."""
+    _, port, space, read = attached(board)
+    port.unmap(space, START, 0x1000)
+    assert read(START + 0x1000) == START + 0x1000
+    with monkeypatch.context() as patch:
+        failing(patch, Simulated, "write_mmio", 0)
+        with pytest.raises(IommuError, match="lets it fail"):
+            port.unmap(space, START, LARGE)
+    port.unmap(space, START, LARGE)
+    assert read(START + 0x1000) is None
+
+
+@EVERY
+@pytest.mark.parametrize("after", range(4))
+def test_a_device_that_was_not_forgotten_is_forgotten_next_time(
+    board: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the unit cannot be told to forget a device's entry, denying fails, and the next one does not."""
+    _, port, _, read = attached(board)
+    assert read(START) == START
+    with monkeypatch.context() as patch:
+        failing(patch, Simulated, "write_mmio", after)
+        with suppress(IommuError):  # some units are told in fewer stores
+            port.block(0x18)
+    port.block(0x18)
+    assert read(START) is None

@@ -32,6 +32,7 @@ class DeviceTable:
         """Make a table in which every device is denied."""
         self._unit = unit
         self.count = -(-count // PER_PAGE) * PER_PAGE
+        self._unforgotten: set[int] = set()
         self._table = pages.allocate(self.count * DTE.size)
         page = bytes(DENIED) * PER_PAGE
         for at in range(self._table, self._table + self.count * DTE.size, PAGE_SIZE):
@@ -50,10 +51,13 @@ class DeviceTable:
         """Give a device another entry; what it says of interrupts stays."""
         before = self.entry(device)
         if before.words[0] != DENIED.words[0]:
+            self._unforgotten.add(device)
             self._put(device, 0, DENIED.words[0])
+        if device in self._unforgotten:  # now, or since a call that failed
             commands.device(device)
             # Without levels too: a unit may remember for the domain that an address is itself, as QEMU's does.
             commands.domain(before.DomainID)
+            self._unforgotten.discard(device)
         if before.words[1] != entry.words[1]:
             self._put(device, 1, entry.words[1])
             commands.device(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...errors import IommuError
 from ...platform import PAGE_SIZE, PageAllocator
@@ -65,8 +65,8 @@ class Domain:
         flags = self._flags(read=read, write=write)
         self._check(address, length)
         self._check_output(output, length)
-        self._forget(self.table.unmap(address, length))
-        self._forget(self.table.map(address, output, length, flags))
+        self._change(lambda: self.table.unmap(address, length))
+        self._change(lambda: self.table.map(address, output, length, flags))
 
     def map_pages(self, address: int, frames: Sequence[int], *, read: bool = True, write: bool = True) -> None:
         """Let devices reach 4 KiB pages, wherever they are in memory, one after another from `address`; as `map`."""
@@ -75,19 +75,27 @@ class Domain:
         self._check(address, length)
         for frame in frames:
             self._check_output(frame, PAGE_SIZE)
-        self._forget(self.table.unmap(address, length))
-        self._forget(self.table.map_pages(address, frames, flags))
+        self._change(lambda: self.table.unmap(address, length))
+        self._change(lambda: self.table.map_pages(address, frames, flags))
 
     def unmap(self, address: int, length: int) -> None:
         """Take a range away from devices; when this returns they cannot reach it. Parts may have been unmapped."""
         self._check(address, length)
-        self._forget(self.table.unmap(address, length))
+        self._change(lambda: self.table.unmap(address, length))
 
     def entry(self) -> DTE:
         """Return the device table entry of a device in this domain, but for its interrupts."""
         return DTE(
             V=1, TV=1, Mode=self.table.levels, Root=self.table.root, IR=1, IW=1, DomainID=self.number
         )  # fmt: skip
+
+    def _change(self, change: Callable[[], Changes]) -> None:
+        """Change the tables. What is changed when that fails is forgotten too; what is not forgotten is next time."""
+        try:
+            change()
+        finally:
+            self._forget(self.table.changes)
+            self.table.settled()
 
     def _forget(self, changes: Changes) -> None:
         """Make the unit forget what changed, then give back tables it cannot find any more."""

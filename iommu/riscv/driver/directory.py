@@ -28,6 +28,7 @@ class DeviceDirectory:
         self._unit = unit
         self._pages = pages
         self._commands = commands
+        self._unforgotten: set[int] = set()
         self._extended = bool(unit.capabilities.MSI_FLAT)
         self.mode = DirectoryMode.OFF
         self.root = pages.allocate()
@@ -49,8 +50,11 @@ class DeviceDirectory:
         if place is None:
             return
         if load(self._unit.platform, place, BaseDC).V:
+            self._unforgotten.add(device_id)
             self._unit.platform.write(place, bytes(8))
+        if device_id in self._unforgotten:  # now, or since a call that failed
             self._commands.run([forget_device(device_id)])
+            self._unforgotten.discard(device_id)
         if context is None:
             return
         words = context.words[: (DC.size if self._extended else BaseDC.size) // 8]

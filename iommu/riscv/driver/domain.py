@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...platform import PAGE_SIZE, PageAllocator
 from ..layout import DC, PageTableEntry
 from ..names import SecondStageMode
@@ -50,13 +52,13 @@ class Domain:
             raise self._unit.refuse("a page is for reading or for execution, and writable only if it is readable")
         # Accessed and dirty are set from the start: no update is ever needed.
         flags = PageTableEntry(V=1, R=int(read), W=int(write), X=int(execute), U=1, A=1, D=int(write)).value
-        self._forget(self.table.unmap(address, length))
-        self._forget(self.table.map(address, output, length, flags))
+        self._change(lambda: self.table.unmap(address, length))
+        self._change(lambda: self.table.map(address, output, length, flags))
 
     def unmap(self, address: int, length: int) -> None:
         """Take a range away, mapped or not; when this returns no device reaches it. Raises as `map`."""
         self._check(address, length, self.width)
-        self._forget(self.table.unmap(address, length))
+        self._change(lambda: self.table.unmap(address, length))
 
     def forget(self) -> None:
         """Make the unit forget everything of this domain."""
@@ -65,6 +67,14 @@ class Domain:
     def context(self) -> DC:
         """Return the device context of a device in this domain."""
         return DC(V=1, iohgatp_PPN=self.table.root, iohgatp_MODE=self.mode, GSCID=self.gscid)
+
+    def _change(self, change: Callable[[], Changes]) -> None:
+        """Change the tables. What is changed when that fails is forgotten too; what is not forgotten is next time."""
+        try:
+            change()
+        finally:
+            self._forget(self.table.changes)
+            self.table.settled()
 
     def _forget(self, changes: Changes) -> None:
         """Make the unit forget what changed, then give back tables that it cannot find any more."""

@@ -3,7 +3,8 @@
 After every store the table grants what it granted before or what it will grant: a table is filled before it is linked,
 a page is cleared and forgotten before another takes its place, and a split or a merge is one store between two equal
 translations, of which hardware may use either (3.1.1). Tables that are no longer linked may be used again only after
-the unit has forgotten them too: changes are handed out as `Changes`.
+the unit has forgotten them too: changes are handed out as `Changes`, and kept until `settled`: what a call that failed
+had changed is among them.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class PageTable:
     Attributes:
         root: physical address of the root.
         levels: number of levels.
+        changes: what the unit has still to forget.
         pages: number of pages of 4 KiB in use for tables.
     """
 
@@ -57,19 +59,22 @@ class PageTable:
         self._allocator = allocator
         self.levels = levels
         self.root = allocator.allocate(_ROOT_SIZE, _ROOT_SIZE)
+        self.changes = Changes()
         self.pages = 4
 
     def map(self, start: int, output: int, length: int, flags: int) -> Changes:
         """Map a range in which nothing is mapped; `flags` are the bits of its leaves. Multiples of 4 KiB throughout."""
-        changes = Changes()
-        self._map(self.root, self.levels - 1, start, start + length, output - start, flags, changes)
-        return changes
+        self._map(self.root, self.levels - 1, start, start + length, output - start, flags, self.changes)
+        return self.changes
 
     def unmap(self, start: int, length: int) -> Changes:
         """Take away whatever is mapped in a range; larger pages at its ends are split."""
-        changes = Changes()
-        self._clear(self.root, self.levels - 1, start, start + length, changes)
-        return changes
+        self._clear(self.root, self.levels - 1, start, start + length, self.changes)
+        return self.changes
+
+    def settled(self) -> None:
+        """Begin with no changes: the unit has forgotten them, and tables are given back."""
+        self.changes = Changes()
 
     def give_back(self, table: int) -> None:
         """Return one table of `Changes.unlinked` to the allocator."""
@@ -83,6 +88,8 @@ class PageTable:
                 if self._is_link(entry):
                     for table in self._subtree((entry & _PPN) << 2, self.levels - 2):
                         self.give_back(table)
+        for table in self.changes.unlinked:
+            self.give_back(table)
         self._allocator.free(self.root)
         self.pages = 0
 
@@ -106,8 +113,9 @@ class PageTable:
         return bool(entry) and not entry & _IS_LEAF
 
     def _new_table(self) -> int:
+        table = self._allocator.allocate()
         self.pages += 1
-        return self._allocator.allocate()
+        return table
 
     def _subtree(self, table: int, level: int) -> list[int]:
         found = [table]

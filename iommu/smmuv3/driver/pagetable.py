@@ -99,6 +99,7 @@ class PageTable:
         self._alias = alias
         self._size = 1 << shape.granule
         self._entries = self._size >> 3
+        self._dead: list[tuple[int, int]] = []
         root = max(shape.root_size, self._size)
         self.root = allocator.allocate(root, root)
         self.pages = root >> shape.granule
@@ -248,9 +249,12 @@ class PageTable:
 
     def unmap(self, address: int, size: int) -> None:
         """Unmap whatever is mapped in a range of whole granules; when it returns, hardware has forgotten it."""
-        dead: list[tuple[int, int]] = []
-        self._clear(self.root, self.shape.start, address, size, dead)
-        self._invalidate(address, size, not dead)
+        try:
+            self._clear(self.root, self.shape.start, address, size, self._dead)
+        finally:
+            # What was cleared before a failure goes too. Tables that hardware may still know of wait for the next time.
+            self._invalidate(address, size, not self._dead)
+        dead, self._dead = self._dead, []
         for table, level in dead:
             self._release(table, level)
 
@@ -310,6 +314,8 @@ class PageTable:
             for entry in unpack_from(f"<{rows}Q", self._platform.read(self.root, 8 * rows)):
                 if entry & _TABLE:
                     self._release(self._table(entry), self.shape.start + 1)
+        for table, level in self._dead:
+            self._release(table, level)
         self._allocator.free(self.root)
         self.pages = 0
 

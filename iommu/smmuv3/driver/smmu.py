@@ -69,6 +69,7 @@ class Driver:
         self._events = EventQueue(platform, base, allocator, min(idr1.EVENTQS, _EVENTS))
         self._streams = StreamTable(platform, allocator, base, stream_bits, two_level=two_level)
         self._domains: dict[int, Domain] = {}
+        self._unforgotten: set[int] = set()
         self._contexts: dict[int, ContextTable] = {}
         self._substreams: dict[tuple[int, int], Domain] = {}
         self._identifiers: dict[int, set[int]] = {1: set(), 2: set()}
@@ -329,11 +330,13 @@ class Driver:
 
     def _write_ste(self, stream_id: int, target: STE) -> None:
         place, linked = self._streams.place(stream_id)
-        if linked:
+        if linked or stream_id in self._unforgotten:  # since a call that failed
             self.commands.run([CfgiSte(Opcode=Opcode.CFGI_STE, StreamID=stream_id)])
+        self._unforgotten.add(stream_id)
         for group in ste_update(load(self._platform, place, STE), target):
             self._store(place, group)
             self.commands.run([CfgiSte(Opcode=Opcode.CFGI_STE, StreamID=stream_id, Leaf=1)])
+        self._unforgotten.discard(stream_id)
 
     def _store(self, place: int, group: Group) -> None:
         for index, value in group:

@@ -29,6 +29,9 @@ class ContextTables:
         self._pages = pages
         self.scalable = scalable
         self.root = pages.allocate()
+        # What was present until a call that failed, so that the unit may remember it.
+        self._contexts: dict[int, layout.ContextEntry] = {}
+        self._pasids: dict[tuple[int, int], layout.PasidEntry] = {}
         # Directories as large as one page, or as the PASIDs of the unit ask for.
         self._directory_order = max(0, min(2, unit.ecap.PSS + 1 - 13)) if scalable else 0
 
@@ -44,8 +47,11 @@ class ContextTables:
             return
         old = load(self._unit.platform, at, layout.ContextEntry)
         if old.P:
+            self._contexts[source] = old
             self._put(at, 0)
-            invalidation.context(old.DID, source)
+        if source in self._contexts:
+            invalidation.context(self._contexts[source].DID, source)
+            del self._contexts[source]
         if entry is None:
             return
         self._put(at + 8, entry.words[1])
@@ -63,9 +69,13 @@ class ContextTables:
             return
         old = load(self._unit.platform, at, layout.PasidEntry)
         if old.P:
+            self._pasids[source, pasid] = old
             self._put(at, 0)
+        if (source, pasid) in self._pasids:
+            old = self._pasids[source, pasid]
             invalidation.pasid(old.DID, pasid, first_stage=old.PGTT in FIRST_STAGE_TYPES)
             invalidation.domain(old.DID)
+            del self._pasids[source, pasid]
         if entry is None:
             return
         for index in range(1, 8):

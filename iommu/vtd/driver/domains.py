@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...errors import IommuError, failure
 from ...platform import PAGE_SIZE, PageAllocator
@@ -54,8 +54,9 @@ class Domain(ABC):
         self._check(address, length)
         self._check_output(output, length)
         flags = self._flags(read=read, write=write)
-        self._forget(self.table.unmap(address, length))
-        self._made(self.table.map(address, output, length, flags), address, length)
+        self._change(lambda: self.table.unmap(address, length))
+        self._change(lambda: self.table.map(address, output, length, flags))
+        self._made(address, length)
 
     def map_pages(self, address: int, frames: Sequence[int], *, read: bool = True, write: bool = True) -> None:
         """Let devices reach 4 KiB pages, wherever they are in memory, one after another from `address`; as `map`."""
@@ -64,13 +65,14 @@ class Domain(ABC):
         self._check_output(min(frames), PAGE_SIZE)
         self._check_output(max(frames), PAGE_SIZE)
         flags = self._flags(read=read, write=write)
-        self._forget(self.table.unmap(address, length))
-        self._made(self.table.map_pages(address, frames, flags), address, length)
+        self._change(lambda: self.table.unmap(address, length))
+        self._change(lambda: self.table.map_pages(address, frames, flags))
+        self._made(address, length)
 
     def unmap(self, address: int, length: int) -> None:
         """Take a range away from devices; when this returns they cannot reach it. Parts may have been unmapped."""
         self._check(address, length)
-        self._forget(self.table.unmap(address, length))
+        self._change(lambda: self.table.unmap(address, length))
 
     @abstractmethod
     def invalidate(self, stale: list[tuple[int, int]]) -> None:
@@ -80,6 +82,14 @@ class Domain(ABC):
     def _flags(self, *, read: bool, write: bool) -> int:
         """Return the bits of a leaf with these permissions. Raises `IommuError` where the stage has no such pages."""
 
+    def _change(self, change: Callable[[], Changes]) -> None:
+        """Change the tables. What is changed when that fails is forgotten too; what is not forgotten is next time."""
+        try:
+            change()
+        finally:
+            self._forget(self.table.changes)
+            self.table.settled()
+
     def _forget(self, changes: Changes) -> None:
         """Make the unit forget what changed, then give back tables it cannot find any more."""
         if changes.stale:
@@ -87,11 +97,10 @@ class Domain(ABC):
         for table in changes.unlinked:
             self.table.give_back(table)
 
-    def _made(self, changes: Changes, address: int, length: int) -> None:
+    def _made(self, address: int, length: int) -> None:
         """After mapping: only a unit in caching mode remembers that nothing was there."""
         if self._unit.cap.CM:
-            changes.stale.append((address, length))
-        self._forget(changes)
+            self.invalidate([(address, length)])
         self._unit.flush_write_buffer()
 
     def _check(self, address: int, length: int) -> None:
