@@ -177,5 +177,18 @@ def _amdvi_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
             level = PTE(value).NextLevel
 
 
-_NAMES = {"vtd": _vtd_steps, "smmuv3": _smmu_steps, "riscv-iommu": _riscv_steps, "amdvi": _amdvi_steps}
+def _smmuv2_steps(trace: list[tuple[int, int, int]]) -> Iterator[Step]:
+    """Name stage 2 descriptors (DDI 0487 D8.3): all else is in registers, and nothing of it in memory."""
+    for number, (address, size, value) in enumerate(trace, 1):
+        yield Step(f"stage 2 descriptor, step {number}", address, size, value)
+
+
+_NAMES = {
+    "vtd": _vtd_steps,
+    "smmuv3": _smmu_steps,
+    "smmuv1": _smmuv2_steps,
+    "smmuv2": _smmuv2_steps,
+    "riscv-iommu": _riscv_steps,
+    "amdvi": _amdvi_steps,
+}
 """By kind of unit: names what was read, in the order of the architecture's walk."""

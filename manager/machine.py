@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from ..iommu import Memory, PageAllocator, Platform, Simulated
 from ..topology import Iommu, Topology
 from .models import send
-from .ports import DRIVEN, Port, open_port
+from .ports import BEFORE_SMMUV3, DRIVEN, Port, open_port
 from .survey import Endpoint
 
 if TYPE_CHECKING:
+    from ..iommu.smmuv2.model import Capabilities as SmmuV2Capabilities
     from .models import Model
 
 PHYSICAL_BITS = 48
@@ -27,6 +28,11 @@ _WIDTHS = ("host address width", "physical address width")
 
 TABLES = 1 << 30
 """Bytes kept for the tables of all units."""
+
+SMMUV1_BITS = 40
+"""Bits of an address that an SMMUv1 with long descriptors has."""
+ID2_SMMUV1 = 0x22
+"""SMMU_IDR2 of the modelled SMMUv1: 40 bits, no AArch64 tables."""
 
 VTD_REGISTERS = 0x1000
 _CAP = 0xD2008C222F0606
@@ -130,6 +136,13 @@ def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model], bits: in
         models[unit.name] = iommu
         platform.attach(base, RISCV_REGISTERS, iommu)
         return RISCV_REGISTERS
+    if unit.kind in BEFORE_SMMUV3:
+        from ..iommu.smmuv2.model import Model as SmmuV2Model
+
+        smmu = SmmuV2Model(memory, _smmuv2_capabilities(unit, bits), caching=caching)
+        models[unit.name] = smmu
+        platform.attach(base, smmu.pages.total, smmu)
+        return smmu.pages.total
     from ..iommu.smmuv3 import REGISTERS_SIZE
     from ..iommu.smmuv3.model import Model
 
@@ -138,7 +151,25 @@ def _attach(unit: Iommu, platform: Simulated, models: dict[str, Model], bits: in
     return REGISTERS_SIZE
 
 
+def _smmuv2_capabilities(unit: Iommu, bits: int) -> SmmuV2Capabilities:
+    """Return what a modelled SMMUv1 or SMMUv2 has: as many context banks as its registers have room for, at least 8."""
+    from ..iommu.smmuv2.model import Capabilities
+    from ..iommu.smmuv2.names import SIZES
+
+    caps = Capabilities()
+    # Pages of 4 KiB, half of them global ones and half of them context banks.
+    room = min(max((unit.size or 0) >> 13, 8).bit_length() - 1, 8)
+    id1 = caps.id1.replace(NUMPAGENDXB=room - 1, NUMCB=min(1 << room, 128))
+    if unit.kind == "smmuv1":
+        id0, id2 = caps.id0.replace(S1TS=0, EXIDS=0), ID2_SMMUV1
+        return replace(caps, id0=id0, id1=id1, id2=type(caps.id2)(id2))
+    code = max((code for code, size in enumerate(SIZES) if size <= bits), default=0)
+    return replace(caps, id1=id1, id2=caps.id2.replace(IAS=code, OAS=code))
+
+
 def _physical_bits(topology: Topology) -> int:
-    """Return the least host address width that a source states."""
+    """Return the least host address width that a source states, or that a unit has."""
     widths = [int(fact.value) for fact in topology.facts if fact.name in _WIDTHS]
+    if any(unit.kind == "smmuv1" and unit.enabled for unit in topology.iommus.values()):
+        widths.append(SMMUV1_BITS)
     return min([PHYSICAL_BITS, *(width for width in widths if width > 30)])  # noqa: PLR2004 - room for the tables

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+from .ports import BEFORE_SMMUV3
+
 if TYPE_CHECKING:
     from ..iommu.amdvi.model import Unit as AmdviUnit
     from ..iommu.reach import Reach
     from ..iommu.riscv.model import Model as RiscvModel
+    from ..iommu.smmuv2.model import Model as SmmuV2Model
     from ..iommu.smmuv3.model import Model as SmmuModel
     from ..iommu.vtd.model import RemappingUnit
     from .machine import Machine
     from .survey import Endpoint
 
-    Model = AmdviUnit | RemappingUnit | RiscvModel | SmmuModel
+    Model = AmdviUnit | RemappingUnit | RiscvModel | SmmuModel | SmmuV2Model
 
 
 def send(model: Model, kind: str, identifier: int, address: int, *, write: bool) -> int | None:
@@ -46,6 +49,10 @@ def send(model: Model, kind: str, identifier: int, address: int, *, write: bool)
         physical = cast("RiscvModel", model).translate(
             identifier, address, riscv.WRITE if write else riscv.READ
         )  # fmt: skip
+    elif kind in BEFORE_SMMUV3:
+        from ..iommu.smmuv2 import model as smmuv2
+
+        physical = cast("SmmuV2Model", model).translate(identifier, address, smmuv2.WRITE if write else smmuv2.READ)
     else:
         from ..iommu.smmuv3 import model as smmuv3
 
@@ -73,6 +80,10 @@ def reach(machine: Machine, place: Endpoint) -> Iterator[Reach]:
         from ..iommu.riscv.model.reach import reach as device_reach
 
         return device_reach(cast("RiscvModel", model), place.identifier)
+    if kind in BEFORE_SMMUV3:
+        from ..iommu.smmuv2.model.reach import reach as stream_id_reach
+
+        return stream_id_reach(cast("SmmuV2Model", model), place.identifier)
     from ..iommu.smmuv3.model.reach import reach as stream_reach
 
     return stream_reach(cast("SmmuModel", model), place.identifier)

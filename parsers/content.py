@@ -258,11 +258,12 @@ def _read_image(data: bytes, name: str, inputs: Inputs, _: int) -> None:
 
 def _add_image(image: Image, name: str, inputs: Inputs) -> bool:
     """Add the tables of an image of memory; tell whether it is one."""
-    from .containers.memory_image import has_pointer, read_image
+    from .containers.memory_image import read_image
 
-    for address, table in read_image(image, name, inputs.findings):
+    tables = read_image(image, name, inputs.findings)
+    for address, table in tables or ():
         _add_table(table, f"{name}@0x{address:x}", inputs)
-    return has_pointer(image)
+    return tables is not None
 
 
 def _looks_like_acpidump(data: bytes) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..base import Finding, Origin
-from .files import DISK, Files
+from .files import DISK, Files, text_of
 from .folders import KERNEL
 
 GROUPS, UNITS = KERNEL
@@ -19,6 +19,9 @@ GROUPS, UNITS = KERNEL
 TEXT_BYTES = 4096
 MOST_NAMES = 1 << 16
 """Entries of one folder that are looked at."""
+
+MOST_ENTRIES = 1 << 18
+"""Entries of all folders together: links can lead from each of many names to one folder of many."""
 
 _NO_ATTRIBUTES = ("device", "devices", "subsystem", "power", "uevent")
 
@@ -110,6 +113,7 @@ class _Reader:
         self.root = root
         self.source = source
         self.findings: list[Finding] = []
+        self.room = MOST_ENTRIES
 
     def group(self, number: int) -> KernelGroup:
         """Read one group."""
@@ -145,21 +149,28 @@ class _Reader:
 
     def names(self, place: str) -> list[str]:
         """Return the names in a folder, sorted; none when it is not there."""
+        if not self.room:
+            return []
         try:
-            found = sorted(self.files.names(f"{self.root}/{place}"))
+            found = self.files.names(f"{self.root}/{place}")
         except FileNotFoundError:
             return []
         except OSError as error:
             self.complain(place, f"the folder cannot be listed: {error.strerror or error}")
             return []
-        if len(found) > MOST_NAMES:
-            self.complain(place, f"of {len(found)} entries only {MOST_NAMES} are read")
-        return found[:MOST_NAMES]
+        read = min(MOST_NAMES, self.room)
+        if len(found) > read:
+            self.complain(place, f"of {len(found)} entries only {read} are read")
+        found = found[:read]
+        self.room -= len(found)
+        if not self.room:
+            self.complain(place, f"these are {MOST_ENTRIES} entries of all folders together, and no more are read")
+        return found
 
     def text(self, place: str) -> str:
         """Return the text of a file; empty when it is not there."""
         try:
-            return self.files.read(f"{self.root}/{place}", TEXT_BYTES).decode("ascii", "replace").strip()
+            return text_of(self.files.read(f"{self.root}/{place}", TEXT_BYTES)).strip()
         except FileNotFoundError:
             return ""
         except OSError as error:

@@ -26,9 +26,6 @@ INTEL = 0x8086
 """The vendor whose root complex integrated endpoints have no way to each other but by the IOMMU, ACS or not
 (Linux's `pci_quirk_rciep_acs`)."""
 
-INTEL = 0x8086
-"""Vendor whose root complex integrated endpoints Linux takes to isolate (`pci_quirk_rciep_acs`)."""
-
 _PORTS = ("root-port", "downstream-port")
 _ONLY_IF_SEVERAL = ("endpoint", "legacy-endpoint", "upstream-port", "rc-endpoint")
 

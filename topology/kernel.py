@@ -172,16 +172,11 @@ def _partners(view: KernelView, groups: Sequence[Group], devices: dict[str, str]
     ours = {name: group for group in groups for name in group.devices}
     for group in view.groups:
         theirs = {devices.get(name, name) for name in group.devices}
-        expected = {
-            name
-            for one in theirs
-            if one in ours
-            for name in ours[one].devices
-            if name in theirs or not _left(ours[one], name)
-        }
-        known = all(reason.known for one in theirs if one in ours for reason in ours[one].reasons)
-        known = known and not any(ours[one].unseen for one in theirs if one in ours)
-        joined = sorted((theirs & set(ours)) - set(ours[min(theirs & set(ours))].devices)) if theirs & set(ours) else []
+        both = sorted(one for one in theirs if one in ours)
+        met = list({ours[one].name: ours[one] for one in both}.values())
+        expected = {name for one in met for name in set(one.devices) - ({left for left, _ in one.left_out} - theirs)}
+        known = all(reason.known for one in met for reason in one.reasons) and not any(one.unseen for one in met)
+        joined = sorted(set(both) - set(met[0].devices)) if met else []
         if joined:
             text = f"the kernel has {names_in_words(joined)} in it as well; by firmware and ACS they are apart"
             yield Difference("partners", f"group {group.number}", text, known)
@@ -189,10 +184,6 @@ def _partners(view: KernelView, groups: Sequence[Group], devices: dict[str, str]
             text = f"by firmware and ACS {names_in_words(sorted(expected - theirs))} cannot be told apart from "
             text += f"{names_in_words(sorted(theirs))}, and the kernel has them elsewhere"
             yield Difference("partners", f"group {group.number}", text, known)
-
-
-def _left(group: Group, name: str) -> bool:
-    return any(name == one for one, _ in group.left_out)
 
 
 def _regions(topology: Topology, view: KernelView, devices: dict[str, str]) -> Iterator[Difference]:

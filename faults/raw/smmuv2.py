@@ -9,20 +9,10 @@ Source: Arm IHI 0062 D.c, chapters 10 and 16.
 from __future__ import annotations
 
 from ...base import Origin
+from ...iommu.smmuv2.layout import CBFRSYNRA, FSR, FSYNR0, GFSR, GFSYNR0, GFSYNR1, ContextFault, GlobalFault
+from ...iommu.smmuv2.names import CONTEXT_FLAGS, GLOBAL_FLAGS
 from ..fault import Access, Fault
 from .record import Facts, Format, check_size, rest
-from .smmuv2_layout import (
-    CBFRSYNRA,
-    CONTEXT_FLAGS,
-    FSR,
-    FSYNR0,
-    GFSR,
-    GFSYNR0,
-    GFSYNR1,
-    GLOBAL_FLAGS,
-    ContextFault,
-    GlobalFault,
-)
 
 CONTEXT_SIZE = 36
 GLOBAL_SIZE = 32

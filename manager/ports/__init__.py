@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from ...iommu import PageAllocator, Platform
     from ...topology import Iommu
 
-__all__ = ["DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port", "undriven"]
+__all__ = ["BEFORE_SMMUV3", "DRIVEN", "GRANULE", "AccessWord", "Port", "Refusal", "Space", "open_port", "undriven"]
 
-DRIVEN = ("vtd", "smmuv3", "riscv-iommu", "amdvi")
+BEFORE_SMMUV3 = ("smmuv1", "smmuv2")
+"""Kinds of units that are driven and modelled as one."""
+
+DRIVEN = ("vtd", "smmuv3", *BEFORE_SMMUV3, "riscv-iommu", "amdvi")
 """Kinds of units that there is a driver for."""
 
 
@@ -41,6 +44,10 @@ def open_port(unit: Iommu, base: int, platform: Platform, pages: PageAllocator, 
         from .riscv import RiscvPort
 
         return RiscvPort(platform, base, pages, unit.name)
+    if unit.kind in BEFORE_SMMUV3:
+        from .smmuv2 import SmmuV2Port
+
+        return SmmuV2Port(platform, base, pages, unit.name)
     from .smmuv3 import SmmuV3Port
 
     return SmmuV3Port(platform, base, pages, unit.name)

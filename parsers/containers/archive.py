@@ -14,6 +14,9 @@ MAX_NAME = 4096
 MAX_LEVELS = 64
 """Most folders inside each other; `/sys` has fewer than 20."""
 
+MAX_FOLDER_NAMES = 16 << 20
+"""Characters of the paths of all folders together: each folder of a long path has a path of its own."""
+
 MAX_HOPS = 40
 """Most links that are followed for one name, as in Linux."""
 
@@ -46,6 +49,7 @@ class Archive:
         self._read = read
         self._members: dict[str, Member] = {}
         self._folders: dict[str, dict[str, None]] = {"": {}}
+        self._room = MAX_FOLDER_NAMES
         for member in members:
             if trouble := self._add(member):
                 first, count = self.misnamed.get(trouble, (member.name[:MAX_NAME], 0))
@@ -61,20 +65,30 @@ class Archive:
             if target is None or target.kind != "file":
                 return "it is a hard link to what is not in the archive"
             member = target
+        if self._room <= 0 and path.rpartition("/")[0] not in self._folders:
+            return "the names of the folders are too long together"
         before = self._members.get(path)
         if before is not None and before != member and before.kind != "folder":
             self.repeated += 1
         self._members[path] = member
         if member.kind == "folder":
-            self._folders.setdefault(path, {})
+            self._folder(path)
         child = path
         while child:  # the folders above, of which archives need not speak
             parent, _, last = child.rpartition("/")
-            if last in self._folders.setdefault(parent, {}):
+            inside = self._folder(parent)
+            if last in inside:
                 break
-            self._folders[parent][last] = None
+            inside[last] = None
             child = parent
         return ""
+
+    def _folder(self, path: str) -> dict[str, None]:
+        """Return what is in a folder, which is made when it is not there."""
+        if path not in self._folders:
+            self._folders[path] = {}
+            self._room -= len(path)
+        return self._folders[path]
 
     def root(self) -> str:
         """Return the first folder that holds more than one other folder: archives mostly hold one, and it the rest."""
@@ -143,7 +157,7 @@ class Archive:
         """Return the clean path that a path leads to; `last`: also when its last part is a link.
 
         Raises:
-            OSError: links go round, or lead out of the archive.
+            OSError: links go round, or lead out of the archive; what stands before a `/` is no folder.
         """
         todo = path.split("/")[::-1]
         done: list[str] = []
@@ -161,6 +175,8 @@ class Archive:
             place = "/".join(done)
             member = self._members.get(place)
             if member is None or member.kind != "link" or not (todo or last):
+                if todo and not self._is_plain_folder(place):
+                    raise _error(errno.ENOENT if member is None else errno.ENOTDIR)
                 continue
             hops += 1
             if hops > MAX_HOPS or len(done) + len(todo) > 2 * MAX_LEVELS:
@@ -175,11 +191,11 @@ class Archive:
 
 def _clean(name: str) -> tuple[str, str]:
     """Return a name as a clean path, or what is wrong with it. As tar does, `/` at its beginning is taken off."""
-    if "\0" in name:
-        return "", "its name holds a zero byte"
     parts = [part for part in name[: MAX_NAME + 1].split("/") if part not in ("", ".")]
     if len(name) > MAX_NAME or len(parts) > MAX_LEVELS:
         return "", "its name is too long"
+    if "\0" in name:
+        return "", "its name holds a zero byte"
     return ("", OUTSIDE) if ".." in parts else ("/".join(parts), "")
 
 

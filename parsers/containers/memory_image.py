@@ -85,8 +85,8 @@ def has_pointer(image: Image) -> bool:
     return next(_pointers(image), None) is not None
 
 
-def read_image(image: Image, name: str, findings: list[Finding]) -> list[tuple[int, bytes]]:
-    """Return the addresses and bytes of the tables that the root pointer leads to, each once.
+def read_image(image: Image, name: str, findings: list[Finding]) -> list[tuple[int, bytes]] | None:
+    """Return the addresses and bytes of the tables that the root pointer leads to, each once; None without a pointer.
 
     Of several pointers the first that leads to a table is followed. Where it leads and nothing is, a finding says.
 
@@ -104,7 +104,7 @@ def read_image(image: Image, name: str, findings: list[Finding]) -> list[tuple[i
             first = walk
             break
     if first is None:
-        return []
+        return None
     findings.extend(first.all_findings())
     return list(first.tables.items())
 
@@ -134,7 +134,7 @@ class _Walk:
             root = self._take(address, f"the root pointer at 0x{self._pointer:x}")
             listed = root[_HEADER:] if root[:4] == signature.encode() else b""
             for place in range(0, len(listed) - width + 1, width):
-                if len(self._tried) > MAX_TABLES:
+                if len(self._tried) > MAX_TABLES or place >= MAX_TABLES * width:
                     self._find("MEMORY-IMAGE-MANY", address, f"the {signature} lists too many tables",
                                f"only the first {MAX_TABLES} are read")  # fmt: skip
                     break

@@ -57,7 +57,7 @@ def unpack(data: bytes, room: int) -> Unpacked:
     coder = _coder(magic)
     out = Unpacked(bytearray())
     for _ in range(MAX_STREAMS):
-        _run(coder, data, len(data), out, room)
+        _run(coder, data, 0, len(data), out, room)
         if out.trouble:
             break
         padding = _PADDING.match(data, out.end)
@@ -82,7 +82,7 @@ def inflate(data: bytes, start: int, end: int, method: int, room: int) -> Unpack
             out.trouble, out.full = _no_room(room), True
     else:
         coder = _coder(BZIP2 if method == _ZIP_BZIP2 else b"")
-        _run(coder, data, min(end, len(data)), out, room)
+        _run(coder, data, start, min(end, len(data)), out, room)
     return out
 
 
@@ -108,10 +108,13 @@ def _coder(magic: bytes) -> _Coder:
     return _Coder(lambda: zlib.decompressobj(31 if magic else -15), zlib.error)
 
 
-def _run(coder: _Coder, data: bytes, limit: int, out: Unpacked, room: int) -> None:
-    """Decompress one stream that begins at `out.end` and ends before `limit`; add what comes out to `out`."""
+def _run(coder: _Coder, data: bytes, begin: int, limit: int, out: Unpacked, room: int) -> None:
+    """Decompress one stream that begins at `out.end` and ends before `limit`; add what comes out to `out`.
+
+    `begin` is where the first stream began, of which `out` has what came out already.
+    """
     stream = coder.make()
-    begin = place = out.end
+    place = out.end
     piece = b""
     ended = False
     while not stream.eof:

@@ -189,7 +189,8 @@ def _apply(root: Node, changes: Node, base: DeviceTree) -> None:
     for fragment, content in fragments:
         target, what = _target(tree, fragment)
         if target is None:
-            raise _NotAppliedError(f"{fragment.path} is for {what}, which the base has not")
+            missing = f"is for {what}, which the base has not" if what else "names no target"
+            raise _NotAppliedError(f"{fragment.path} {missing}")
         targets[fragment.name] = target
         _merge(tree, target, content)
     _add_symbols(tree, changes, targets)
@@ -222,6 +223,8 @@ def _local_references(tree: _Tree, changes: Node) -> Iterator[tuple[Property, tu
                 raise _NotAppliedError(f"__local_fixups__ names {node.path} {name}, which is not there")
             yield found, offsets.cells
         for child in mark.children:
+            if tree.child(mark, child.name) is not child:  # of several with one name the first counts
+                continue
             below = tree.child(node, child.name)
             if below is None:
                 raise _NotAppliedError(f"__local_fixups__ names {child.name} in {node.path}, which is not there")
@@ -264,12 +267,12 @@ def _place(tree: _Tree, changes: Node, place: str) -> tuple[Property, int]:
 
 
 def _target(tree: _Tree, fragment: Node) -> tuple[Node | None, str]:
-    """Return the node that a fragment changes, None when it is not there, and what it is called."""
+    """Return the node that a fragment changes, None when it is not there, and what it is called; empty for no name."""
     phandle = fragment.u32("target")
     if phandle is not None:
         return tree.by_phandle(phandle), f"phandle 0x{phandle:x}"
     path = next(iter(fragment.strings("target-path")), "")
-    return (tree.at(tree.root, path), path) if path else (None, "no target")
+    return (tree.at(tree.root, path) if path else None), path
 
 
 def _keep_phandles(tree: _Tree, target: Node, content: Node) -> Iterator[tuple[int, int]]:

@@ -86,8 +86,6 @@ NO IOMMU
 
 granted to no device
 └─ idle  0x0-0xfffff (1 MiB), write  [own.smmu:2:1]
-
-isolation groups  1 device, alone in one
 """
     )
     who = run("who", "--config", path, "mem:5000")

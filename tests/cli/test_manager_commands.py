@@ -69,14 +69,14 @@ def test_a_proof_without_a_pci_topology_says_so(run: Callable[..., Ran]) -> None
 
 def test_an_unsafe_board_is_not_started(run: Callable[..., Ran], tmp_path: Path) -> None:
     """Status 4 and the reason; with --degraded it goes on."""
-    lines = "smmu armsmmu\nunit a 0x51400000,64,66,0\ndevice mem:0x5b000000 use a 3\n"
+    lines = "smmu rcar3 0xe67b0000,228,18\nunit a 0x51400000,3\ndevice mem:0x5b000000 use a 3\n"
     (tmp_path / "a.smmu").write_text(lines, encoding="utf-8")
     ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"))
     assert ran.status == 4
-    assert "no driver here programs units of kind smmuv2" in ran.err
+    assert "no driver here programs units of kind ipmmu" in ran.err
     ran = run("prove", "--board", VTD, "--config", str(tmp_path / "a.smmu"), "--degraded")
     assert ran.status == 1
-    assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit smmuv2@51400000 is not programmed" in ran.out
+    assert "UNRESTRICTED: mem:5b000000 reaches all of memory: its unit ipmmu@51400000 is not programmed" in ran.out
 
 
 def test_an_amd_board(run: Callable[..., Ran], tmp_path: Path) -> None:

@@ -201,13 +201,13 @@ def test_devices_behind_no_unit_are_named_loudly(run: Callable[..., Ran], tmp_pa
 def test_an_unsafe_start_is_refused_with_the_reason(run: Callable[..., Ran], tmp_path: Path) -> None:
     """A board whose units nobody here can program: status 4 and why; --degraded goes on all the same, and says so."""
     path = tmp_path / "s"
-    ran = run("run", "--board", HANDMADE / "iort-smmuv2", "--socket", path)
+    ran = run("run", "--board", HANDMADE / "viot-segments", "--socket", path)
     assert ran.status == 4
     assert "critical: " in ran.err
-    assert "it is not safe to start: no driver here programs units of kind smmuv2" in ran.err
+    assert "it is not safe to start: no driver here programs units of kind virtio-iommu" in ran.err
     assert not path.exists()
     thread = meanwhile(path, lambda: None)
-    ran = run("run", "--board", HANDMADE / "iort-smmuv2", "--socket", path, "--degraded")
+    ran = run("run", "--board", HANDMADE / "viot-segments", "--socket", path, "--degraded")
     thread.join()
     assert ran.status == 0
     assert "UNRESTRICTED: " in ran.err

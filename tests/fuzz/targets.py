@@ -153,7 +153,7 @@ def memory_image(data: bytes) -> None:
         place = mended.find(_POINTER, place + 8)
     for image in (BytesImage(data[:MOST]), BytesImage(bytes(mended))):
         has_pointer(image)
-        for address, one in read_image(image, "fuzz", []):
+        for address, one in read_image(image, "fuzz", []) or ():
             assert image.read(address, len(one)) == one
             parse_table(one)
 

@@ -148,7 +148,8 @@ def test_memory_that_is_not_there_is_granted_all_the_same(
 def test_a_board_that_is_no_machine_is_refused(need_qemu: Callable[[str], Description]) -> None:
     """A board with another unit or with several is not started, and the error says what it could be."""
     need_qemu("q35")
-    for name, machine in (("riscv-virt-sys-dt", ""), ("q35-vtd", "virt"), ("virt-smmuv3-acpi", "q35")):
+    boards = (("q35-amd", "q35"), ("riscv-virt-sys-dt", ""), ("q35-vtd", "virt"), ("virt-smmuv3-acpi", "q35"))
+    for name, machine in boards:
         topology = load_topology([str(BOARDS / name)])
         with pytest.raises(ManagerError, match="the board is not this machine") as caught:
             emulate(topology, machine)

@@ -77,13 +77,13 @@ def test_devices_behind_no_unit_are_listed() -> None:
 
 def test_a_unit_without_driver_stops_the_start() -> None:
     """What cannot be programmed is refused; a degraded start goes on, and lists what is open then."""
-    topology = small(kind="smmuv2")
+    topology = small(kind="ipmmu")
     with pytest.raises(ManagerError) as caught:
         started(topology)
     assert refusal(caught) == ("EINVAL", "MANAGER-UNSAFE")
-    assert "no driver here programs units of kind smmuv2" in str(caught.value)
+    assert "no driver here programs units of kind ipmmu" in str(caught.value)
     _, manager = started(topology, degraded=True)
-    assert manager.survey.unrestricted[0] == (DISK, "its unit smmuv2@fed90000 is not programmed")
+    assert manager.survey.unrestricted[0] == (DISK, "its unit ipmmu@fed90000 is not programmed")
     client = manager.attach("vm")
     with pytest.raises(ManagerError, match="no unit is known to control this device") as caught:
         manager.add_device(client, manager.create_object(client), DISK)

@@ -162,8 +162,8 @@ def test_a_scenario_with_errors_is_not_played() -> None:
 def test_a_board_that_is_not_safe_is_not_played() -> None:
     """The manager's refusal to start is the story's."""
     scenario = parse_scenario(MACHINE)
-    topology = small(kind="smmuv2")
-    with pytest.raises(ManagerError, match="no driver here programs units of kind smmuv2"):
+    topology = small(kind="ipmmu")
+    with pytest.raises(ManagerError, match="no driver here programs units of kind ipmmu"):
         play(topology, scenario)
     assert results(list(play(topology, scenario, degraded=True))) == ["refused", "refused"]
 

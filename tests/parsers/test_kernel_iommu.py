@@ -93,3 +93,28 @@ def test_names_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     view = read_kernel_view(str(tmp_path))
     assert [one.number for one in view.groups] == [0]
     assert [one.message for one in view.findings] == ["of 2 entries only 1 are read"]
+
+
+def test_zeros_behind_a_text_are_none_of_it(tmp_path: Path) -> None:
+    """Tar fills files of `/sys` up to a page."""
+    folder = group(tmp_path, "0", "0x1000 0x1fff direct\n".ljust(4096, "\0"), "DMA-FQ\n".ljust(4096, "\0"))
+    view = read_kernel_view(str(tmp_path))
+    assert (view.groups[0].domain, view.groups[0].regions) == ("DMA-FQ", (KernelRegion(0x1000, 0x1FFF, "direct"),))
+    assert (view.findings, folder.name) == ((), "0")
+
+
+def test_links_from_many_names_to_many_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of many units can be a link to one folder of many: all entries together are bounded, and it is told."""
+    monkeypatch.setattr(kernel_iommu, "MOST_ENTRIES", 30)
+    many = tmp_path / "many/driver"
+    many.mkdir(parents=True)
+    for number in range(10):
+        (many / str(number)).write_text("x")
+    (tmp_path / "class/iommu").mkdir(parents=True)
+    for number in range(8):
+        (tmp_path / f"class/iommu/u{number}").symlink_to("../../many")
+    view = read_kernel_view(str(tmp_path))
+    assert sum(len(one.attributes) for one in view.units) == 20
+    assert [one.message for one in view.findings] == [
+        "these are 30 entries of all folders together, and no more are read"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from iommuman.base import Origin
 from iommuman.parsers.kernel_iommu import KernelGroup, KernelRegion, KernelUnit, KernelView
 from iommuman.topology import Device, IdMap, Iommu, ReservedRegion, Topology, load_topology
+from iommuman.topology import kernel as module
 from iommuman.topology.builder import TopologyBuilder
 from iommuman.topology.draw.kernel import group_words, kernel_object, unit_words
 from iommuman.topology.draw.tree import draw_tree
+from iommuman.topology.groups import Group
 from iommuman.topology.kernel import Difference, compare, device_name, unit_name
 
 from tests.conftest import BOARDS, HANDMADE
@@ -205,6 +208,9 @@ def test_the_tree_marks_what_differs() -> None:
     text = draw_tree(topology)
     assert "├─ as foretold  0000:02:01.0 is in no group: Linux's SMMUv3 driver gives" in text
     assert text.endswith("└─ no difference  from what firmware says\n")
+    blind = load_topology([str(HANDMADE / "dmar-segments" / "pci.json")])
+    blind.kernel_views = (KernelView("sys"),)
+    assert draw_tree(blind).endswith("└─ nothing to compare  no source given declares an IOMMU\n")
     view = captured("virt-smmuv3-acpi")
     lost = replace(view.units[0], name="other")
     topology.kernel_views = (changed(replace(view, units=(*view.units, lost)), 0, domain="identity"),)
@@ -212,3 +218,18 @@ def test_the_tree_marks_what_differs() -> None:
     assert "├─ may differ  other: the kernel runs other, which no source given declares\n" in text
     assert "└─ DIFFERS  group 0: the domain is identity: nothing limits what the devices reach\n" in text
     assert Difference("domain", "group 0", "x").known
+
+
+def test_a_large_group_takes_time_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of devices that firmware and kernel have in one group are held against each other once."""
+    names = tuple(f"d{number}" for number in range(6000))
+    monkeypatch.setattr(module, "isolation_groups", lambda *_: (Group(names, ("u",), left_out=(("d0", "why"),)),))
+    started = time.process_time()
+    assert said(board("q35-vtd"), KernelView("sys", (KernelGroup(0, HERE, names, "DMA"),)))[-1][0] != "partners"
+    assert time.process_time() - started < 1
+    (found,) = [
+        text
+        for kind, _, text in said(board("q35-vtd"), KernelView("sys", (KernelGroup(0, HERE, names[1:-1], "DMA"),)))
+        if kind == "partners"
+    ]
+    assert found.startswith("by firmware and ACS d5999 cannot be told apart from d1, d10, d100")

@@ -88,7 +88,8 @@ def draw_tree(topology: Topology, *, provenance: bool = False, colour: bool = Fa
     ]
     if bridges:
         lines.append(_Line("PCI host bridges", children=bridges))
-    if groups := isolation_groups(topology, attached):
+    groups = isolation_groups(topology, attached)
+    if len(groups) > 1 or any(len(one.devices) > 1 or one.cautions or one.unseen for one in groups):
         lines.append(_groups_line(groups))
     for view in topology.kernel_views:
         lines.append(_kernel_line(topology, view, attached))
@@ -148,8 +149,10 @@ def _kernel_line(topology: Topology, view: KernelView, attached: list[Attachment
     line.children += [_Line("as foretold", f"{name} is in no group: {why}") for name, why in found.as_foretold]
     for one in found.differences:
         line.children.append(_Line("DIFFERS" if one.known else "may differ", difference_words(one), colour=RED))
-    if not found.differences:
+    if not found.differences and topology.iommus:
         line.children.append(_Line("no difference", "from what firmware says", colour=GREEN))
+    elif not found.differences:
+        line.children.append(_Line("nothing to compare", "no source given declares an IOMMU"))
     return line
 
 

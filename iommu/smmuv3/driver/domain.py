@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from enum import IntFlag
 
 from ...platform import PageAllocator, Platform
+from ...vmsa import Invalidate, PageTable, stage1_shape, stage2_shape
 from ..layout import CD, STE, Stage1Leaf, Stage2Leaf
 from ..layout.queues import Command, TlbiAddress, TlbiAsid, TlbiVmid
 from ..names import Opcode, StreamConfig
 from .capability import Hardware
-from .pagetable import Invalidate, PageTable, stage1_shape, stage2_shape
 from .queues import CommandQueue
 
 _TG = {12: 0, 14: 2, 16: 1}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from iommuman.faults import FaultError
 from iommuman.faults.raw import smmuv2
-from iommuman.faults.raw.smmuv2_layout import ContextFault, GlobalFault
+from iommuman.iommu.smmuv2.layout import ContextFault, GlobalFault
 
 from . import HERE, fields_of, told, values_told
 

@@ -9,11 +9,11 @@ from iommuman.iommu.errors import IommuError
 from iommuman.iommu.platform import Memory, PageAllocator, Simulated
 from iommuman.iommu.smmuv3 import REGISTERS_SIZE, Capabilities, Driver, Model, Permission
 from iommuman.iommu.smmuv3.driver.entries import Group, cd_update, ste_update
-from iommuman.iommu.smmuv3.driver.pagetable import stage1_shape, stage2_shape
 from iommuman.iommu.smmuv3.layout import CD, STE
 from iommuman.iommu.smmuv3.layout import registers as regs
 from iommuman.iommu.smmuv3.layout.queues import Command
 from iommuman.iommu.smmuv3.model import READ, WRITE, Transaction
+from iommuman.iommu.vmsa import stage1_shape, stage2_shape
 
 from .rig import capabilities
 

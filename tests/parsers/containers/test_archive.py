@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
-from iommuman.parsers.containers.archive import MAX_LEVELS, Archive
+from iommuman.parsers.containers import archive as module
+from iommuman.parsers.containers.archive import MAX_LEVELS, MAX_NAME, Archive
 from iommuman.parsers.containers.member import Member
 from iommuman.parsers.files import DISK, Files
 
@@ -19,10 +21,12 @@ MEMBERS = (
     Member("top/sub/back", "link", target="../file"),
     Member("top/nowhere", "link", target="gone"),
     Member("top/round", "link", target="round"),
+    Member("top/through", "link", target="gone/../file"),
 )
 QUESTIONS = (
     "top", "top/", "top/file", "top/sub", "top/sub/deep", "top/to-sub", "top/to-sub/deep", "top/to-deep",
     "top/to-sub/back", "top/nowhere", "top/round", "top/gone", "top/file/x", "top/./sub/../file",
+    "top/gone/../file", "top/nowhere/../file", "top/file/../file", "top/gone/x", "top/through",
 )  # fmt: skip
 
 
@@ -108,3 +112,19 @@ def test_links_of_a_zip_file_are_its_contents() -> None:
     """A link whose target is not in its header is read."""
     made = Archive("a.zip", (Member("l", "link", size=4), Member("data", "file")), lambda *_: b"data")
     assert (made.link("l"), made.read("l")) == ("data", b"data")
+
+
+def test_links_through_what_is_not_there_end_at_once() -> None:
+    """A link of the longest target costs no more than its first part that is not there."""
+    made = archive(*(Member(f"l{number}", "link", target="a/" * (MAX_NAME // 2)) for number in range(200)))
+    before = time.process_time()
+    assert not any(made.is_folder(f"l{number}") or made.exists(f"l{number}") for number in range(200))
+    assert time.process_time() - before < 1
+
+
+def test_the_names_of_all_folders_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each level of a long path is a path of its own; what comes after too many of them is named."""
+    monkeypatch.setattr(module, "MAX_FOLDER_NAMES", 20)
+    made = archive(*(Member(f"{letter}/0123456789/x", "file") for letter in "abcde"), Member("a/y", "file"))
+    assert (made.names(""), made.names("a")) == (["a", "b"], ["0123456789", "y"])
+    assert made.misnamed == {"the names of the folders are too long together": ("c/0123456789/x", 3)}

@@ -7,6 +7,7 @@ import functools
 import gzip
 import io
 import lzma
+import random
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from iommuman.parsers.containers.streams import MAX_UNPACKED, unpack
 from iommuman.parsers.content import read_content
 from iommuman.parsers.sources import Inputs
 
@@ -142,3 +144,11 @@ def test_hostile_content_costs_time_in_proportion(head: bytes, filler: bytes) ->
     started = time.process_time()
     read_content(data, "a", Inputs())
     assert time.process_time() - started < 10
+
+
+def test_what_came_out_of_earlier_parts_is_not_held_against_a_later_one() -> None:
+    """A file of many parts, each not much smaller than what it holds, comes out whole, however much that is."""
+    part = gzip.compress(bytes(range(256)) * 16 * 16 + random.Random(1).randbytes(6000))
+    many = 360
+    out = unpack(part * many, MAX_UNPACKED)
+    assert (out.trouble, out.full, len(out.data)) == ("", False, many * (65536 + 6000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import struct
 import subprocess
@@ -180,6 +181,8 @@ def test_hostile_lists_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read(image).findings) == 1
     monkeypatch.setattr(memory_image, "MAX_TABLES", 1)
     assert sentences(read(image))[0] == "MEMORY-IMAGE-MANY a@0x1000: the RSDT lists too many tables"
+    image = memory(xf0000=pointer(0x1000), x1000=rsdt(*[0x2000] * 9), x2000=DMAR)
+    assert "MEMORY-IMAGE-MANY a@0x1000: the RSDT lists too many tables" in sentences(read(image))
     pointers = bytearray(2 << 20)
     for place in range(0x100000, 0x102000, 64):
         pointers[place : place + 20] = pointer(0x90000)
@@ -217,3 +220,22 @@ def test_a_large_image_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.M
     path.write_bytes(b"\x7fELF" + path.read_bytes()[4:])
     with pytest.raises(ParseError, match="larger than 1 MiB"):
         read_sources([str(path)])
+
+
+def test_a_large_file_without_a_pointer_is_looked_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it has to be read to know that there is none, and that takes long enough."""
+    path = tmp_path / "image"
+    path.write_bytes(memory(size=4 << 20))
+    monkeypatch.setattr(files, "MAX_FILE", 1 << 20)
+    monkeypatch.setattr(memory_image, "_PIECE", 1 << 20)
+    taken: list[int] = []
+    read_at = os.pread
+
+    def reading(descriptor: int, length: int, address: int) -> bytes:
+        taken.append(address)
+        return read_at(descriptor, length, address)
+
+    monkeypatch.setattr("os.pread", reading)
+    with pytest.raises(ParseError, match="larger than 1 MiB"):
+        read_sources([str(path)])
+    assert taken.count(2 << 20) == 1

@@ -1,4 +1,6 @@
-"""Translation tables, written so that nothing opens that neither the old nor the new mapping grants (DDI 0487 D8.2).
+"""Translation tables of VMSAv8, written so that nothing opens that neither old nor new mapping grants (DDI 0487 D8.2).
+
+Both kinds of SMMU have them: their drivers write them with this, and their models read them with walks of their own.
 
 New tables are complete before the one descriptor that links them. A block is replaced by a table, or a table by a
 block, only through an invalid descriptor with the caches emptied in between (break-before-make), unless the hardware
@@ -12,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct, pack, unpack_from
 
-from ...platform import PageAllocator, Platform
+from .platform import PageAllocator, Platform
 
 _VALID, _TABLE = 1, 2
 _LAST_LEVEL = 3

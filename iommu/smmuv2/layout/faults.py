@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...iommu.bits import Bits, Bits32, Bits256, Field
+from ...bits import Bits, Bits32, Bits256, Field
 
 
 class FSR(Bits32, offset=0x58):
@@ -97,29 +97,3 @@ class GlobalFault(Bits256):
     GFSYNR0 = Field(159, 128)
     GFSYNR1 = Field(191, 160)
     GFSYNR2 = Field(223, 192)
-
-
-CONTEXT_FLAGS: dict[str, str] = {
-    "TF": "the address is not mapped",
-    "AFF": "the access flag is clear",
-    "PF": "no permission",
-    "EF": "memory answered a table walk with an error",
-    "TLBMCF": "several cached translations match",
-    "TLBLKF": "a locked cached translation is in the way",
-    "ASF": "the address that translation gives is too large",
-    "UUT": "transaction of a type that the SMMU does not support",
-}
-"""What each fault flag of FSR means."""
-
-GLOBAL_FLAGS: dict[str, str] = {
-    "ICF": "the stream is set up to fault",
-    "USF": "unidentified stream: no stream match entry has this ID",
-    "SMCF": "several stream match entries have this ID",
-    "UCBF": "the stream leads to a context bank that does not exist",
-    "UCIF": "the context bank has an interrupt that does not exist",
-    "CAF": "software accessed a register in a way that is not allowed",
-    "EF": "memory answered with an error",
-    "PF": "no permission",
-    "UUT": "transaction of a type that the SMMU does not support",
-}
-"""What each fault flag of sGFSR means."""
