@@ -178,6 +178,19 @@ def test_what_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert "this cannot be opened: " in refused("\ud800")
 
 
+def test_what_only_root_may_read_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The tables of `/sys` are there, and to name another file would not help."""
+    (tmp_path / "DMAR").write_bytes(b"")
+
+    def forbid(path: str, limit: int | None = None) -> bytes:
+        raise PermissionError(13, "Permission denied", path, limit)
+
+    monkeypatch.setattr("iommuman.parsers.files.read_file", forbid)
+    with pytest.raises(ParseError) as caught:
+        read_sources([str(tmp_path)])
+    assert caught.value.finding.advice == "read it, or copy it, as root"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
     """A forbidden file is refused when named, passed over in a folder; a forbidden folder holds nothing."""
