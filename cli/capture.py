@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_sys_tree(str(arguments.sys)):
         text = "this is no /sys tree: it has no firmware tables, device tree or PCI functions"
         advice = "name /sys or a copy of it"
+        if arguments.sys.is_file():
+            text, advice = "this is a file, and no /sys tree", "name a folder; an archive has to be unpacked before"
         raise ParseError(Finding("CAPTURE-SYS", "error", Origin(str(arguments.sys)), text, advice=advice))
     inputs = read_sources([str(arguments.sys)])
     try:

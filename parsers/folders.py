@@ -170,5 +170,7 @@ def cannot_open(name: str, error: Exception) -> Finding:
     """Return the finding for a source that the system does not open."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     advice = "name a file or folder that is there and that may be read"
+    if isinstance(error, PermissionError):
+        advice = "read it, or copy it, as root"
     origin = Origin(name or "''")
     return Finding("SOURCE-OPEN", "error", origin, f"this cannot be opened: {reason}", advice=advice)

@@ -45,6 +45,12 @@ def test_there_are_commands_to_check() -> None:
     assert {command.split()[0] for command, _ in SHOWN} >= wanted
 
 
+def test_all_captured_boards_are_judged() -> None:
+    """The boards that the README counts are those of which there is what Linux said."""
+    boards = len(list((ROOT / "fixtures/boards").glob("*/linux/verdict.json")))
+    assert re.findall(r"booted on the (\d+) captured boards", README) == [str(boards)] * 2
+
+
 def test_linked_files_are_there() -> None:
     """No link of the README or a document leads nowhere."""
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]

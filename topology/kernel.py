@@ -7,7 +7,7 @@ nothing is concluded from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -74,7 +74,7 @@ def compare(topology: Topology, view: KernelView, attached: Sequence[Attachment]
         *(one for group in view.groups for one in group.devices),
         *(one for unit in view.units for one in unit.devices),
     }
-    devices = {name: ours for name in known if (ours := device_name(topology, name))}
+    devices = device_names(topology, known)
     groups = isolation_groups(topology, members)
     foretold = {name: why for group in groups for name, why in group.left_out}
     found: list[Difference] = []
@@ -116,16 +116,21 @@ def _address(name: str) -> str:
     return found[1] if found else ""
 
 
-def device_name(topology: Topology, name: str) -> str:
-    """Return the topology's name of one of the kernel's devices; empty when it has none."""
-    if name in topology.devices:
-        return name
-    address, dot, kind = name.partition(".")
-    if not dot:
-        return ""
-    ending = f"/{kind}@{address.lstrip('0') or '0'}"
-    found = [one for one in topology.devices if one.startswith("dt:") and one.endswith(ending)]
-    return found[0] if len(found) == 1 else ""
+def device_names(topology: Topology, names: Iterable[str]) -> dict[str, str]:
+    """Return the topology's names of the kernel's devices, by the kernel's; those that have none are left out."""
+    endings: dict[str, list[str]] = {}
+    for one in topology.devices:
+        if one.startswith("dt:"):
+            endings.setdefault(one.rpartition("/")[2], []).append(one)
+    found = {}
+    for name in names:
+        address, dot, kind = name.partition(".")
+        alike = endings.get(f"{kind}@{address.lstrip('0') or '0'}", []) if dot else []
+        if name in topology.devices:
+            found[name] = name
+        elif len(alike) == 1:
+            found[name] = alike[0]
+    return found
 
 
 def _units(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...base import Finding, Origin
 from .. import files
 from ..content import read_content
+from ..errors import ParseError
 from ..folders import read_folder
 from .archive import Archive
 from .member import Member
@@ -60,12 +61,17 @@ def _read_compressed(data: bytes, name: str, inputs: Inputs, depth: int, trouble
     inputs.unpacked += len(out.data)
     if out.trouble:
         trouble(f"the compressed data cannot be read whole: {out.trouble}", out.end, large=out.full)
-    if is_tar(out.data):
-        _read_tar(out.data, name, inputs, depth, trouble)
-    else:
-        trouble.finish()
-        read_content(bytes(out.data[: files.MAX_FILE + 1]), name, inputs, depth + 1)
     rest = data[out.end :] if not out.trouble else b""
+    try:
+        if is_tar(out.data):
+            _read_tar(out.data, name, inputs, depth, trouble)
+        else:
+            trouble.finish()
+            read_content(bytes(out.data[: files.MAX_FILE + 1]), name, inputs, depth + 1)
+    except ParseError as error:
+        if not rest.strip(b"\0"):
+            raise
+        inputs.findings.append(error.finding)
     if rest.strip(b"\0"):  # a kernel with its device tree behind it is such a file
         read_content(rest, f"{name}@0x{out.end:x}", inputs, depth + 1)
 

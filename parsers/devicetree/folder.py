@@ -16,6 +16,8 @@ from .tree import ENCODING, DeviceTree, Node, Property
 MAX_ENTRIES = 200_000
 """Most nodes and properties that are read; the largest trees have some 30,000."""
 
+_LEFT_OUT = "the rest is left out; give a folder that holds one device tree and nothing else"
+
 
 def read_tree_folder(folder: str, files: Files = DISK) -> DeviceTree:
     """Read a device tree from the folders and files of its nodes and properties.
@@ -40,6 +42,7 @@ class _Reader:
         self._nodes: list[Node] = []
         self._entries = 0
         self._size = 0
+        self._full = False
 
     def read(self) -> DeviceTree:
         """See `read_tree_folder`."""
@@ -67,29 +70,37 @@ class _Reader:
             elif name != "name" and (found := self._property(node, name, path)) is not None:
                 node.append(found)
         if inner and depth >= MAX_DEPTH:
-            self._findings.append(self._finding("DT-DEPTH", node.path, f"nodes are nested deeper than {MAX_DEPTH}"))
+            text = f"nodes are nested deeper than {MAX_DEPTH}"
+            self._findings.append(self._finding("DT-DEPTH", node.path, text, _LEFT_OUT))
             return
         for name, path in inner:
             child = Node(_text(name), None)
             node.append(child)
             self._read_node(child, path, depth + 1)
         if depth == 1 and self._entries > MAX_ENTRIES:
-            text = f"there are more than {MAX_ENTRIES} nodes and properties; the rest is left out"
-            self._findings.append(self._finding("DT-FOLDER", "/", text))
+            text = f"there are more than {MAX_ENTRIES} nodes and properties"
+            self._findings.append(self._finding("DT-FOLDER", "/", text, _LEFT_OUT))
 
     def _property(self, node: Node, name: str, path: str) -> Property | None:
-        """Return the property of a file; None when it cannot be read."""
+        """Return the property of a file; None when it cannot be read, or there is no room for it."""
+        room = MAX_FILE - self._size
         try:
-            raw = self._files.read(path, MAX_FILE - self._size)
+            raw = self._files.read(path, room + 1)
         except OSError as error:
             text = f"the property cannot be read: {error.strerror or error}"
             self._findings.append(self._finding("DT-FOLDER", f"{node.path} {_text(name)}", text))
             return None
+        if len(raw) > room:
+            if not self._full:
+                text = f"from here on, the properties have more than {MAX_FILE} bytes together"
+                self._findings.append(self._finding("DT-FOLDER", f"{node.path} {_text(name)}", text, _LEFT_OUT))
+            self._full = True
+            return None
         self._size += len(raw)
         return Property(_text(name), raw)
 
-    def _finding(self, rule: str, part: str, text: str) -> Finding:
-        return Finding(rule, "error", Origin(self._source, part), text, advice="read or copy the tree as root")
+    def _finding(self, rule: str, part: str, text: str, advice: str = "read or copy the tree as root") -> Finding:
+        return Finding(rule, "error", Origin(self._source, part), text, advice=advice)
 
 
 def _text(name: str) -> str:

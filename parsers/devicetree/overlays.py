@@ -20,6 +20,12 @@ from ...base import Finding, Origin
 from .blob import index_devicetree
 from .tree import CELL, ENCODING, OVERLAY, DeviceTree, Node, Property
 
+MAX_COPIED = 512 << 20
+"""Bytes of bases that are copied for overlays: one that cannot be applied leaves its base as it was."""
+
+_NODE = 16
+"""Bytes that a node takes in a tree at least."""
+
 _PHANDLES = ("phandle", "linux,phandle")
 _NONE = 0xFFFFFFFF
 _OFFSET = re.compile("[0-9]{1,9}")
@@ -44,18 +50,29 @@ def apply_overlays(trees: Sequence[DeviceTree]) -> tuple[list[DeviceTree], list[
     """
     bases: list[DeviceTree] = []
     findings: list[Finding] = []
+    room = MAX_COPIED
+
+    def applied(base: DeviceTree, overlay: DeviceTree) -> DeviceTree:
+        nonlocal room
+        room -= base.size + _NODE * len(base.nodes)
+        if room >= 0:
+            return _applied(base, overlay, findings)
+        advice = "apply some of them first, and name what comes of it"
+        findings.append(_finding(overlay, _NotAppliedError("there are too many for so large a base", advice)))
+        return base
+
     only = sum(not tree.is_overlay for tree in trees) == 1
     waiting: list[DeviceTree] = []
     for tree in trees:
         if not tree.is_overlay:
             bases.append(tree)
         elif bases:
-            bases[-1] = _applied(bases[-1], tree, findings)
+            bases[-1] = applied(bases[-1], tree)
         else:
             waiting.append(tree)
     for tree in waiting:
         if only:
-            bases[0] = _applied(bases[0], tree, findings)
+            bases[0] = applied(bases[0], tree)
         else:
             text = f"there is no tree {'before it ' if bases else ''}that it could change"
             findings.append(_finding(tree, _NotAppliedError(text, "name the base before it")))

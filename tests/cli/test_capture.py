@@ -70,6 +70,9 @@ def test_only_a_sys_tree_is_captured(run: Callable[..., Ran], tmp_path: Path) ->
     assert ran.err.endswith(
         "this is no /sys tree: it has no firmware tables, device tree or PCI functions; name /sys or a copy of it\n"
     )
+    ran = run("capture", tmp_path / "board", "--sys", FIXTURES / "sys/q35-vtd.tar.gz")
+    assert ran.status == 3
+    assert ran.err.endswith("this is a file, and no /sys tree; name a folder; an archive has to be unpacked before\n")
     assert not (tmp_path / "board").exists()
 
 

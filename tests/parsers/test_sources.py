@@ -178,21 +178,36 @@ def test_what_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> None:
     assert "this cannot be opened: " in refused("\ud800")
 
 
+def test_what_only_root_may_read_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The tables of `/sys` are there, and to name another file would not help."""
+    (tmp_path / "DMAR").write_bytes(b"")
+
+    def forbid(path: str, limit: int | None = None) -> bytes:
+        raise PermissionError(13, "Permission denied", path, limit)
+
+    monkeypatch.setattr("iommuman.parsers.files.read_file", forbid)
+    with pytest.raises(ParseError) as caught:
+        read_sources([str(tmp_path)])
+    assert caught.value.finding.advice == "read it, or copy it, as root"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
-    """A forbidden file is refused when named, passed over in a folder; a forbidden folder holds nothing."""
+    """A forbidden file is refused when named, a finding in a folder; a forbidden folder holds nothing."""
     folder = write(tmp_path / "folder", secret=SSDT, plain=SSDT)
     (folder / "secret").chmod(0)
-    assert "secret: this cannot be opened: Permission denied; name a file" in refused(folder / "secret")
+    assert "this cannot be opened: Permission denied; read it, or copy it, as root" in refused(folder / "secret")
     write(tmp_path / "closed", inner=SSDT).chmod(0)
     (folder / "link").symlink_to(tmp_path / "closed" / "inner")
     try:
-        assert read_sources([str(folder)]).passed_over == [
-            (f"{folder}/link", "Permission denied"),
-            (f"{folder}/secret", "Permission denied"),
+        inputs = read_sources([str(folder)])
+        assert (len(inputs.tables), inputs.passed_over) == (1, [])
+        assert [(one.rule, one.origin.source) for one in inputs.findings] == [
+            ("SOURCE-OPEN", f"{folder}/link"),
+            ("SOURCE-OPEN", f"{folder}/secret"),
         ]
         closed = tmp_path / "closed"
-        assert refused(closed) == f"{closed}: {NOTHING} ({closed}: Permission denied); {ADVICE}"
+        assert refused(closed) == f"{closed}: {NOTHING} (Permission denied); {ADVICE}"
     finally:
         (tmp_path / "closed").chmod(0o755)
 

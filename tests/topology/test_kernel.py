@@ -17,7 +17,7 @@ from iommuman.topology.builder import TopologyBuilder
 from iommuman.topology.draw.kernel import group_words, kernel_object, unit_words
 from iommuman.topology.draw.tree import draw_tree
 from iommuman.topology.groups import Group
-from iommuman.topology.kernel import Difference, compare, device_name, unit_name
+from iommuman.topology.kernel import Difference, compare, device_names, unit_name
 
 from tests.conftest import BOARDS, HANDMADE
 
@@ -184,9 +184,19 @@ def test_devices_of_a_platform_are_known_by_address_and_name() -> None:
     for name in ("dt:/soc/usb@a000", "dt:/one/net@1", "dt:/two/net@1", "0000:00:02.0"):
         builder.device(Device(name, "dt", HERE))
     topology = Topology(builder)
-    assert [device_name(topology, name) for name in ("0000:00:02.0", "000a000.usb", "1.net", "ARMH0011:00")] == [
-        "0000:00:02.0", "dt:/soc/usb@a000", "", ""
-    ]  # fmt: skip
+    found = device_names(topology, ("0000:00:02.0", "000a000.usb", "1.net", "ARMH0011:00"))
+    assert found == {"0000:00:02.0": "0000:00:02.0", "000a000.usb": "dt:/soc/usb@a000"}
+
+
+def test_devices_are_looked_up_in_time_in_proportion() -> None:
+    """Thousands of names, and as many devices."""
+    builder = TopologyBuilder()
+    for number in range(5000):
+        builder.device(Device(f"dt:/soc/x@{number:x}", "dt", HERE))
+    topology = Topology(builder)
+    started = time.process_time()
+    assert len(device_names(topology, [f"{number:x}.x" for number in range(10000)])) == 5000
+    assert time.process_time() - started < 1
 
 
 def test_the_view_is_drawn_with_firmwares_names() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from iommuman.cli.main import main
-from iommuman.parsers import files
+from iommuman.parsers import ParseError, files
 from iommuman.parsers.containers import member, packed, streams
 from iommuman.parsers.sources import Inputs, read_sources
 
@@ -219,6 +219,15 @@ def test_what_stands_behind_compressed_data_is_read() -> None:
     kernel = gzip.compress(b"kernel" * 100, mtime=0)
     inputs = read(kernel + DMAR)
     assert found(inputs) == [("DMAR", f"a@0x{len(kernel):x}")]
+
+
+def test_what_stands_behind_what_cannot_be_read_is_read() -> None:
+    """A tree of a version that nobody knows is a finding when something follows it."""
+    strange = b"\xd0\x0d\xfe\xed" + (64).to_bytes(4) + b"\xff" * 56
+    inputs = read(gzip.compress(strange) + DMAR)
+    assert ([kind for kind, _ in found(inputs)], [one.rule for one in inputs.findings]) == (["DMAR"], ["DT-VERSION"])
+    with pytest.raises(ParseError, match="version"):
+        read(gzip.compress(strange))
 
 
 def test_a_sparse_file_is_named(tmp_path: Path) -> None:

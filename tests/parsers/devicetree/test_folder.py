@@ -124,7 +124,11 @@ def test_trees_without_end_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(folder, "MAX_ENTRIES", 10)
     assert [finding.rule for finding in read_tree_folder(str(deep)).findings] == ["DT-FOLDER"]
     monkeypatch.setattr(folder, "MAX_FILE", 2)
-    assert [len(one) for one in read_tree_folder(str(deep)).root.properties.values()] == [2]
+    monkeypatch.setattr(folder, "MAX_ENTRIES", 1000)
+    cut = read_tree_folder(str(deep))
+    assert (list(cut.root.properties), [finding.rule for finding in cut.findings]) == ([], ["DT-FOLDER", "DT-DEPTH"])
+    assert str(cut.findings[0].origin).endswith(": / #address-cells")
+    assert {one.advice.partition(";")[0] for one in cut.findings} == {"the rest is left out"}
 
 
 def test_a_folder_whose_listing_fails_costs_only_itself(tmp_path: Path) -> None:

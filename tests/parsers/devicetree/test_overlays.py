@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from iommuman.parsers import ParseError
 from iommuman.parsers.devicetree import DeviceTree, Node, Property, build_devicetree, read_devicetree
+from iommuman.parsers.devicetree import overlays as module
 from iommuman.parsers.devicetree.overlays import apply_overlays
 from iommuman.parsers.sources import read_sources
 
@@ -298,3 +299,15 @@ def test_references_are_counted_on_once() -> None:
     assert [finding.rule for finding in findings] == []
     assert values(tree)["/bus"]["needs"] == (6).to_bytes(4)
     assert tree.phandles[6].path == "/bus/other"
+
+
+def test_overlays_that_would_take_too_long_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes a copy of its base; when these come to too much, the base stays as it is."""
+    many = [made(fragment(0, CONTENT, target_path="/bus"), source=f"o{number}") for number in range(3)]
+    before = base()
+    monkeypatch.setattr(module, "MAX_COPIED", 2 * (before.size + 16 * len(before.nodes)))
+    (tree,), findings = apply_overlays([before, *many])
+    assert [source for source, _ in tree.overlays] == ["o0", "o1"]
+    assert [(finding.origin.source, finding.message) for finding in findings] == [
+        ("o2", "this overlay is not applied: there are too many for so large a base")
+    ]
