@@ -105,7 +105,7 @@ def test_a_board_of_smmuv2_units(run: Callable[..., Ran], tmp_path: Path) -> Non
     assert ran.out.splitlines()[-1] == "    allowed: physical 0x80000010"
     ran = run("dma", *board, "--device", "acpi:\\_SB.GPU0", "--read", "0x90000000")
     assert ran.status == 1
-    assert "    REFUSED: the address is not mapped (TF)\n    recorded: 02040000 0000000000000090 0000000002000000 " in ran.out
+    assert "    REFUSED: the address is not mapped (TF)\n    recorded: 02040000 0000000000000090 " in ran.out
     ran = run("dma", *board, "--device", "acpi:\\_SB.ETH0", "--read", "0x80000010,4")
     assert ran.status == 1
     assert (
