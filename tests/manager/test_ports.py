@@ -223,3 +223,30 @@ def test_an_smmuv2_that_has_no_more_banks_or_stream_entries() -> None:
         manager.add_device(client, number, "dt:/128")
     assert (caught.value.reason, caught.value.finding.rule) == ("ENOSPC", "SMMU-STREAM-ENTRIES")
     assert all(proof.holds for proof in prove(machine, manager))
+
+
+def test_a_device_of_whose_id_bits_are_ignored_sends_any_of_them() -> None:
+    """An entry for each ID that may arrive; a device that sends one of them too can only be granted with it."""
+    builder = TopologyBuilder()
+    builder.iommus.append(Iommu("smmuv2@2b500000", "smmuv2", HERE, 0x2B500000))
+    for name, stream, ignored in (("dt:/a", 0x402, 0x12), ("dt:/b", 0x410, 0), ("dt:/c", 0x403, 0)):
+        builder.device(Device(name, "dt", HERE))
+        builder.maps.append(
+            IdMap(name, "smmuv2@2b500000", 0, 1, stream, HERE, "test", single=True, ignored_bits=ignored)
+        )
+    topology = Topology(builder)
+    machine = simulate(topology)
+    manager = Manager(topology, machine.ports, machine.private)
+    assert [place.identifier for place in manager.member("dt:/a").endpoints] == [0x400, 0x402, 0x410, 0x412]
+    assert manager.member("dt:/a").sharers == ("dt:/b",)
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    with pytest.raises(ManagerError, match="devices that share an ID can be granted together only"):
+        manager.add_device(client, number, "dt:/a")
+    manager.add_device(client, number, "dt:/a", together=True)
+    model = machine.models["smmuv2@2b500000"]
+    assert isinstance(model, SmmuV2Model)
+    reached = [stream for stream in range(0x500) if model.translate(stream, 0x80000000) != -1]
+    assert reached == [0x400, 0x402, 0x410, 0x412]
+    assert all(proof.holds for proof in prove(machine, manager))
