@@ -18,6 +18,8 @@ from .survey import Endpoint, Member
 
 Own = tuple[Segment, ...]
 """Memory that a device has beside what its object grants."""
+_EXHAUSTED = ("MEMORY-EXHAUSTED", "SMMU-BANKS", "SMMU-STREAM-ENTRIES")
+"""Rules of drivers that say: there is no more of it."""
 
 
 @dataclass(slots=True)
@@ -251,7 +253,7 @@ class SmmuObject:
 def refused(error: IommuError, reason: Reason) -> ManagerError:
     """Return the manager's error for one of a unit's driver."""
     finding = error.finding
-    kind: Reason = "ENOSPC" if finding.rule == "MEMORY-EXHAUSTED" else reason
+    kind: Reason = "ENOSPC" if finding.rule in _EXHAUSTED else reason
     return ManagerError(
         kind, finding.rule, finding.message, finding.origin.part, field=finding.field, found=finding.found,
         expected=finding.expected, clause=finding.clause, advice=finding.advice,

@@ -126,16 +126,23 @@ def _endpoints(found: list[Route], ports: Mapping[str, Port]) -> tuple[tuple[End
             open_reason = open_reason or route.reason
         elif route.iommu not in ports:
             open_reason = open_reason or f"its unit {route.iommu} is not programmed"
-        elif route.count > MOST_IDS:
-            unclear = unclear or f"it has {route.count} IDs, more than the {MOST_IDS} that are programmed one by one"
-        elif (route.stream or 0) + route.count > 1 << ports[route.iommu].identifier_bits:
+        elif (count := route.count << route.ignored_bits.bit_count()) > MOST_IDS:
+            unclear = unclear or f"it has {count} IDs, more than the {MOST_IDS} that are programmed one by one"
+        elif ((route.stream or 0) + route.count - 1 | route.ignored_bits) >> ports[route.iommu].identifier_bits:
             unclear = unclear or f"its ID 0x{route.stream:x} is beyond those of its unit {route.iommu}"
-        elif route.ignored_bits:
-            unclear = unclear or f"its unit {route.iommu} ignores bits of its ID"
         else:
-            first = route.stream or 0
-            places |= {Endpoint(route.iommu, first + offset): None for offset in range(route.count)}
+            places |= {Endpoint(route.iommu, identifier): None for identifier in _sent(route)}
     return tuple(places), open_reason, unclear
+
+
+def _sent(route: Route) -> list[int]:
+    """Return the IDs that may arrive: where a unit ignores bits of an ID, a device may send any value of these."""
+    first = route.stream or 0
+    found = {identifier & ~route.ignored_bits for identifier in range(first, first + route.count)}
+    for bit in range(route.ignored_bits.bit_length()):
+        if route.ignored_bits >> bit & 1:
+            found |= {identifier | 1 << bit for identifier in found}
+    return sorted(found)
 
 
 def _sharers(name: str, places: tuple[Endpoint, ...], at: dict[Endpoint, list[str]]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 from iommuman.iommu.qemu import Description
 
 from tests.cli.conftest import Ran
-from tests.conftest import BOARDS, FIXTURES
+from tests.conftest import BOARDS, FIXTURES, HANDMADE
 
 VTD, SMMU = str(BOARDS / "q35-vtd"), str(BOARDS / "virt-smmuv3-acpi")
 AMD = str(BOARDS / "q35-amd")
@@ -142,6 +142,29 @@ def test_a_riscv_board(run: Callable[..., Ran], tmp_path: Path) -> None:
     ran = run("prove", "--board", str(BOARDS / "riscv-virt-dt"))
     assert ran.status == 4
     assert "riscv-iommu@0000:00:02.0: it is not safe to start: no source says where its registers are" in ran.err
+
+
+def test_a_board_of_smmuv2_units(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """What is configured is reached, an access is shown with all that is read, and others are refused and recorded."""
+    path = tmp_path / "gpu.smmu"
+    path.write_text("smmu armsmmu\nallow gpu 0x80000000,1M\ndevice acpi:\\_SB.GPU0 gpu\n", encoding="utf-8")
+    board = ("--board", str(HANDMADE / "iort-smmuv2"), "--config", str(path), "--keep")
+    ran = run("prove", *board)
+    assert ran.status == 0
+    assert "GPU0  smmuv2@2b700000 ID 0x20, object 1 of the configuration: reaches 1 MiB, as granted" in ran.out
+    ran = run("dma", *board, "--device", "acpi:\\_SB.GPU0", "--write", "0x80000010,4")
+    assert ran.status == 0
+    assert "    stage 2 descriptor, step 3  [0x" in ran.out
+    assert ran.out.splitlines()[-1] == "    allowed: physical 0x80000010"
+    ran = run("dma", *board, "--device", "acpi:\\_SB.GPU0", "--read", "0x90000000")
+    assert ran.status == 1
+    assert "    REFUSED: the address is not mapped (TF)\n    recorded: 02040000 0000000000000090 " in ran.out
+    ran = run("dma", *board, "--device", "acpi:\\_SB.ETH0", "--read", "0x80000010,4")
+    assert ran.status == 1
+    assert (
+        "    REFUSED: unidentified stream: no stream match entry has this ID (USF)\n"
+        "    recorded: 1000008000000000 0200000000000000 0000000010000000 0000000000000000\n"
+    ) in ran.out
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,8 @@ def test_damaged_sources_stop_the_start() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"ignored_bits": 1}, "ignores bits of its ID"),
+        ({"ignored_bits": 0x1FFF}, "it has 8192 IDs"),
+        ({"ignored_bits": 1 << 16}, "its ID 0x40 is beyond those of its unit"),
         ({"length": 5000, "base": 0}, "it has 5000 IDs"),
         ({"output": 0x10000}, "its ID 0x10000 is beyond those of its unit"),
     ],

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from iommuman.base import Origin
 from iommuman.iommu import IommuError, PageAllocator, Simulated
 from iommuman.iommu.amdvi.model import Unit
 from iommuman.iommu.errors import failure
@@ -15,12 +16,15 @@ from iommuman.iommu.riscv.layout import FaultRecord
 from iommuman.iommu.riscv.model import Model as RiscvModel
 from iommuman.iommu.riscv.model import Transaction as RiscvTransaction
 from iommuman.iommu.riscv.records import decode_fault
+from iommuman.iommu.smmuv2.model import Model as SmmuV2Model
 from iommuman.iommu.smmuv3.model import Model, Transaction
 from iommuman.manager import Access, Endpoint, Machine, Manager, ManagerError, Port, Refusal, Segment, simulate
 from iommuman.manager.ports import undriven
-from iommuman.topology import load_topology
+from iommuman.manager.prove import prove
+from iommuman.topology import Device, IdMap, Iommu, Topology, load_topology
+from iommuman.topology.builder import TopologyBuilder
 
-from tests.conftest import BOARDS
+from tests.conftest import BOARDS, HANDMADE
 
 SMMU = "smmuv3@9050000"
 RISCV = "riscv-iommu@3010000"
@@ -138,14 +142,14 @@ def test_units_that_cannot_be_programmed_say_why() -> None:
     assert undriven(replace(unit, kind="x")) == "no driver here programs units of kind x"
 
 
-EVERY = pytest.mark.parametrize("board", ["q35-vtd", "q35-amd", "virt-smmuv3-acpi", "riscv-virt-sys-dt"])
+EVERY = pytest.mark.parametrize("board", ["q35-vtd", "q35-amd", "virt-smmuv3-acpi", "riscv-virt-sys-dt", "smmuv2"])
 START, LARGE = 0x80000000, 0x200000
 RW = Access.READ | Access.WRITE
 
 
 def attached(board: str) -> tuple[Machine, Port, Any, Callable[[int], int | None]]:
     """Return a board where device 0x18 reaches three large pages, and what makes it read; units remember."""
-    machine = simulate(load_topology([str(BOARDS / board)]))
+    machine = smmu("smmuv2", None)[0] if board == "smmuv2" else simulate(load_topology([str(BOARDS / board)]))
     ((name, port),) = machine.ports.items()
     space = port.create()
     port.map(space, Segment(START, 3 * LARGE, START, RW))
@@ -227,3 +231,118 @@ def test_tables_that_wait_to_be_forgotten_go_with_their_space(board: str, monkey
             port.unmap(space, START, 0x1000)
     port.destroy(space)
     assert pages.pages_in_use == used
+
+
+HANDMADE_SMMUV2 = [str(HANDMADE / "iort-smmuv2")]
+HERE = Origin("here")
+GPU = "acpi:\\_SB.GPU0"
+
+
+def test_faults_of_an_smmuv2_are_told_in_the_managers_words() -> None:
+    """Stream, address to the byte, access and reason come through, of a bank and of the unit; lost ones are told."""
+    topology = load_topology(HANDMADE_SMMUV2)
+    machine = simulate(topology)
+    manager = Manager(topology, machine.ports, machine.private)
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    manager.add_device(client, number, GPU)
+    model = machine.models["smmuv2@2b700000"]
+    assert isinstance(model, SmmuV2Model)
+    assert model.translate(0x20, 0x80000123) == 0x80000123
+    model.translate(0x20, 0x80000123, 1)
+    model.translate(0x20, 0x90000000, 2)
+    model.translate(0x10, 0x1000, 2)
+    port = machine.ports["smmuv2@2b700000"]
+    assert (port.address_bits, port.identifier_bits) == (48, 16)
+    records, lost = port.refusals()
+    assert [(one.identifier, one.address, one.access, one.reason, one.exact) for one in records] == [
+        (0x20, 0x80000123, "write", "no permission (PF)", True),
+        (0x10, 0x1000, "execute", "unidentified stream: no stream match entry has this ID (USF)", True),
+    ]
+    assert lost
+    model.translate(0x20, 0x90000000)
+    (one,), lost = port.refusals()
+    assert (one.access, one.reason, one.code, lost) == ("read", "the address is not mapped (TF)", 0x402, False)
+    assert port.widened(Access.EXEC) == Access.READ | Access.EXEC
+    manager.unmap(client, number, 0x80000000, 0x1000)
+    assert model.translate(0x20, 0x80000123) == -1
+    manager.remove_device(client, GPU)
+    manager.destroy_object(client, number)
+
+
+def smmu(kind: str, size: int | None, *streams: int) -> tuple[Machine, Manager]:
+    """Return a board with one SMMU, whose devices send one ID each."""
+    builder = TopologyBuilder()
+    builder.iommus.append(Iommu(f"{kind}@2b500000", kind, HERE, 0x2B500000, size))
+    for stream in streams:
+        builder.device(Device(f"dt:/{stream}", "dt", HERE))
+        builder.maps.append(IdMap(f"dt:/{stream}", f"{kind}@2b500000", 0, 1, stream, HERE, "test", single=True))
+    topology = Topology(builder)
+    machine = simulate(topology)
+    return machine, Manager(topology, machine.ports, machine.private)
+
+
+def test_an_smmuv1_addresses_40_bits() -> None:
+    """Everything of such a board, tables as well, is below 2^40; as many banks as its registers have room for."""
+    machine, manager = smmu("smmuv1", 0x20000, 5)
+    port = machine.ports["smmuv1@2b500000"]
+    assert (port.address_bits, port.identifier_bits) == (40, 15)
+    assert all(start + length <= 1 << 40 for start, length in machine.private)
+    assert (0x2B500000, 0x20000) in machine.private
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    manager.add_device(client, number, "dt:/5")
+    (proof,) = prove(machine, manager)
+    assert proof.holds
+    assert proof.reached == proof.granted
+
+
+def test_an_smmuv2_that_has_no_more_banks_or_stream_entries() -> None:
+    """ENOSPC; what was granted before stays, and nothing else opens."""
+    machine, manager = smmu("smmuv2", None, *range(9))
+    client = manager.attach("vm")
+    objects = [manager.create_object(client) for _ in range(9)]
+    for number in objects[:8]:
+        manager.add_device(client, number, f"dt:/{number - objects[0]}")
+    with pytest.raises(ManagerError, match="all 8 context banks are in use") as caught:
+        manager.add_device(client, objects[8], "dt:/8")
+    assert (caught.value.reason, caught.value.finding.rule) == ("ENOSPC", "SMMU-BANKS")
+    assert all(proof.holds for proof in prove(machine, manager))
+    machine, manager = smmu("smmuv2", None, *range(129))
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    for stream in range(128):
+        manager.add_device(client, number, f"dt:/{stream}")
+    with pytest.raises(ManagerError, match="all 128 stream match entries are in use") as caught:
+        manager.add_device(client, number, "dt:/128")
+    assert (caught.value.reason, caught.value.finding.rule) == ("ENOSPC", "SMMU-STREAM-ENTRIES")
+    assert all(proof.holds for proof in prove(machine, manager))
+
+
+def test_a_device_of_whose_id_bits_are_ignored_sends_any_of_them() -> None:
+    """An entry for each ID that may arrive; a device that sends one of them too can only be granted with it."""
+    builder = TopologyBuilder()
+    builder.iommus.append(Iommu("smmuv2@2b500000", "smmuv2", HERE, 0x2B500000))
+    for name, stream, ignored in (("dt:/a", 0x402, 0x12), ("dt:/b", 0x410, 0), ("dt:/c", 0x403, 0)):
+        builder.device(Device(name, "dt", HERE))
+        builder.maps.append(
+            IdMap(name, "smmuv2@2b500000", 0, 1, stream, HERE, "test", single=True, ignored_bits=ignored)
+        )
+    topology = Topology(builder)
+    machine = simulate(topology)
+    manager = Manager(topology, machine.ports, machine.private)
+    assert [place.identifier for place in manager.member("dt:/a").endpoints] == [0x400, 0x402, 0x410, 0x412]
+    assert manager.member("dt:/a").sharers == ("dt:/b",)
+    client = manager.attach("vm")
+    number = manager.create_object(client)
+    manager.map(client, number, 0x80000000, 0x1000, Access.READ)
+    with pytest.raises(ManagerError, match="devices that share an ID can be granted together only"):
+        manager.add_device(client, number, "dt:/a")
+    manager.add_device(client, number, "dt:/a", together=True)
+    model = machine.models["smmuv2@2b500000"]
+    assert isinstance(model, SmmuV2Model)
+    reached = [stream for stream in range(0x500) if model.translate(stream, 0x80000000) != -1]
+    assert reached == [0x400, 0x402, 0x410, 0x412]
+    assert all(proof.holds for proof in prove(machine, manager))
