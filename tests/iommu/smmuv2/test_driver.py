@@ -225,3 +225,17 @@ def test_a_unit_that_never_completes(offset: int, what: str, monkeypatch: pytest
     read = unit.model.read_register
     monkeypatch.setattr(unit.model, "read_register", lambda at, size: 1 if at == offset else read(at, size))
     refused(lambda: domain.forget() if offset == 0x74 else domain.unmap(0, 0x1000), "SMMU-TIMEOUT", what)
+
+
+def test_what_an_earlier_owner_left_stalled_is_ended() -> None:
+    """Taking over terminates it, with its stream denied already."""
+    unit = Setup()
+    domain = unit.driver.create_domain()
+    unit.driver.attach(0x18, domain)
+    unit.model.write_register(0x40000, 0x1A1, 4)
+    unit.model.translate(0x18, 0x1000)
+    driver = Driver(unit.platform, BASE, unit.pages)
+    driver.start()
+    assert [outcome.result for _, outcome in unit.model.resumed] == ["raz_wi"]
+    assert unit.read(0x40058) == 0
+    assert driver.take_faults().records == []

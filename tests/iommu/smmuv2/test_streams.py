@@ -54,6 +54,8 @@ def test_bits_of_ids_that_the_unit_has_not_got_stay_clear() -> None:
     rig = Rig(capabilities(EXIDS=0, NUMSIDB=6))
     rig.write(0x800, 0xFFFF_FFFF)
     assert rig.read(0x800) == VALID | 0x3F << 16 | 0x3F
+    rig.write(0x800 + 4 * 128, 1)
+    rig.write(0xC00 + 4 * 128, 1)
     assert rig.read(0x800 + 4 * 128) == rig.read(0xC00 + 4 * 128) == 0
 
 

@@ -13,7 +13,6 @@ from iommuman.iommu.smmuv3.layout import CD, STE
 from iommuman.iommu.smmuv3.layout import registers as regs
 from iommuman.iommu.smmuv3.layout.queues import Command
 from iommuman.iommu.smmuv3.model import READ, WRITE, Transaction
-from iommuman.iommu.vmsa import stage1_shape, stage2_shape
 
 from .rig import capabilities
 
@@ -306,18 +305,6 @@ def test_scattered_pages() -> None:
     board.driver.map_scattered(domain, 0x8020_0000, range(0x4_0020_0000, 0x4_003F_F000, 0x1000), RW)
     board.driver.map_scattered(domain, 0x803F_F000, [0x4_003F_F000], RW)
     assert domain.table.pages == before + 1  # completed by the last page, and merged
-
-
-def test_shapes() -> None:
-    """Tables start at the level of the architecture's tables, with concatenation at stage 2 only."""
-    assert [stage1_shape(12, bits, 48).start for bits in (25, 30, 31, 39, 40, 48)] == [2, 2, 1, 1, 0, 0]
-    assert [stage1_shape(16, bits, 48).start for bits in (25, 29, 30, 42, 43, 48)] == [3, 3, 2, 2, 1, 1]
-    shapes = [stage2_shape(12, bits, 48) for bits in (34, 35, 39, 40, 43, 44, 48)]
-    assert [(shape.start, max(shape.root_size >> 12, 1)) for shape in shapes] == [
-        (2, 16), (1, 1), (1, 1), (1, 2), (1, 16), (0, 1), (0, 1),
-    ]  # fmt: skip
-    assert (stage2_shape(14, 48, 48).start, stage2_shape(14, 48, 48).root_size >> 14) == (1, 2)
-    assert (stage2_shape(16, 46, 48).start, stage2_shape(16, 46, 48).root_size >> 16) == (2, 16)
 
 
 # --- the counts of Linux's KUnit, drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3-test.c ------------------------------------
