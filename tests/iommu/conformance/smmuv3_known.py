@@ -116,6 +116,11 @@ def _stall_of_stage2(difference: Difference) -> bool:
     return bool(notes["S1STALLD"]) and notes["config"] == 6 and _events(difference)[1] == EventNumber.C_BAD_STE
 
 
+def _hardware_update(difference: Difference) -> bool:
+    flipped = any(difference.configuration.notes.get(f"STE bit {bit}") for bit in (183, 184))
+    return flipped and _events(difference)[0] == EventNumber.C_BAD_STE
+
+
 def _far_context(difference: Difference) -> bool:
     refused = _events(difference)[0] == EventNumber.C_BAD_STE
     return bool(difference.configuration.notes.get("far context")) and refused
@@ -283,6 +288,12 @@ KNOWN: tuple[Known, ...] = (
         "IHI 0070 clause 5.4: TBI1 is TTB1's",
         "hw/arm/smmu-internal.h, TBI1: '0x2 >> 1' binds before '&'",
         _tag_byte,
+    ),
+    Known(
+        "S2HA and S2HD are not looked at",
+        "IHI 0070 clause 5.2: they are illegal where IDR0.HTTU is 0",
+        f"{_SMMU}, decode_ste_s2_cfg; decode_cd looks at those of stage 1",
+        _hardware_update,
     ),
     Known(
         "S1STALLD is looked at with stage 2 alone",
