@@ -282,6 +282,7 @@ class _Theirs:
 
     Attributes:
         quirk: the first thing of the last walk that was not what the specification says.
+        read: the addresses of the doublewords that the last walk read.
     """
 
     def __init__(self, image: Image, pristine: bytes, notes: dict[str, int]) -> None:
@@ -293,6 +294,7 @@ class _Theirs:
         self._remembered: dict[int, tuple[int, int, int]] = {}
         self._whole: list[tuple[int, int, int]] = []
         self.quirk = ""
+        self.read: list[int] = []
 
     def word(self, address: int) -> int:
         """Return four bytes."""
@@ -308,6 +310,7 @@ class _Theirs:
         self._stored[address & -4] = data
 
     def _read(self, address: int) -> int | None:
+        self.read.append(address)
         return self.word(address) | self.word(address + 4) << 32 if address + 8 <= RAM else None
 
     def make(self, access: Access) -> int | None:
@@ -316,6 +319,7 @@ class _Theirs:
             self._remembered.clear()
             self._whole.clear()
         self.quirk = ""
+        self.read.clear()
         need = 1 if access.data is None else 2
         self._exclude(access.address)
         key = access.address >> 12 | SOURCE << 36
@@ -332,6 +336,15 @@ class _Theirs:
             physical = abs(base) & ~mask | access.address & mask
         self._differs(access.address, physical)
         return physical
+
+    def reason(self, physical: int | None, blamed: dict[int, str]) -> str:
+        """Return why the last access, which went to `physical`, went otherwise on the other side.
+
+        An entry, or the data, may be what a write left that was let pass, or led elsewhere, on one side alone: `blamed`
+        has these places with their reasons.
+        """
+        places = [half for at in self.read for half in (at, at + 4)] + ([] if physical is None else [physical & -4])
+        return self.quirk or next((blamed[place] for place in places if place in blamed), "")
 
     def _exclude(self, address: int) -> None:
         notes, entry = self._notes, self._read(self._notes["table"] + SOURCE * DTE.size + 8) or 0
@@ -421,7 +434,8 @@ def _explained(difference: Difference, image: Image, pristine: bytes) -> str:
         if physical is not None and physical < RAM:
             theirs.store(physical, access.data)
         if physical != ours:
-            blamed.update({place & -4: theirs.quirk for place in (physical, ours) if place is not None})
+            reason = theirs.reason(physical, blamed)
+            blamed.update({place & -4: reason for place in (physical, ours) if place is not None})
     if difference.access is None:
         halves = (difference.address, difference.address + 4)
         seen = theirs.word(halves[0]) | theirs.word(halves[1]) << 32
@@ -434,4 +448,4 @@ def _explained(difference: Difference, image: Image, pristine: bytes) -> str:
         mark = word & 0xFF if word >> 8 == int.from_bytes(Probe.planted(0), "little") >> 8 else 0
     if mark != difference.theirs.mark:
         return ""
-    return theirs.quirk or ("" if physical is None else blamed.get(physical & -4, ""))
+    return theirs.reason(physical, blamed)
