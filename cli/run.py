@@ -16,7 +16,6 @@ from .fault_journal import JOURNALD, FaultJournal, is_journal
 from .incident import fault_of
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from ..faults import Fault
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ..manager import Incident, Manager, ManagerError
     from ..manager.access_list import AccessList
     from ..manager.holdings import Level
-    from ..manager.service import Service
     from ..topology import Topology
 
 EPILOG = """\
@@ -106,10 +104,6 @@ def _serving(
 ) -> int:
     import asyncio
 
-    from ..manager.listener import Listener
-    from ..manager.service import Service
-    from ..manager.state import StateFile
-
     manager = started.manager
     sinks = [log.sink(place) for place in arguments.faults_to]
     kinds = {unit.name: unit.kind for unit in topology.iommus.values()}
@@ -123,23 +117,31 @@ def _serving(
     if started.machine.hardware:
         log("info", f"the units are those of {started.machine.hardware}")
     announce(manager, log)
-    with Listener(arguments.socket, arguments.mode) as listener:
-        state = StateFile(arguments.state, manager) if arguments.state is not None else None
-        service = Service(manager, started.machine, access=access, state=state, log=log)
-        log("info", f"serving clients at {arguments.socket}")
-        log.starting = False
-        asyncio.run(_serve(service, listener.socket))
+    asyncio.run(_serve(arguments, log, started, access))
     return output.OK
 
 
-async def _serve(service: Service, listening: socket.socket) -> None:
+async def _serve(arguments: argparse.Namespace, log: _Log, started: Started, access: AccessList | None) -> None:
+    """Serve until a signal. Whoever is answered at the socket finds signals taken care of."""
     import asyncio
     import signal
 
+    from ..manager.listener import Listener
+    from ..manager.service import Service
+    from ..manager.state import StateFile
+
+    def stop() -> None:
+        service.stop()  # called by the loop, which has its first turn when the service runs
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, service.stop)
-    await service.run(listening)
+        loop.add_signal_handler(number, stop)
+    with Listener(arguments.socket, arguments.mode) as listener:
+        state = StateFile(arguments.state, started.manager) if arguments.state is not None else None
+        service = Service(started.manager, started.machine, access=access, state=state, log=log)
+        log("info", f"serving clients at {arguments.socket}")
+        log.starting = False
+        await service.run(listener.socket)
 
 
 def announce(manager: Manager, log: Callable[[Level, str], None]) -> None:

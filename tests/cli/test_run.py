@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from iommuman.logging_backend import packets, snapshot
 from iommuman.manager import Access, Client, ManagerError
+from iommuman.manager.listener import Listener
 
 from tests.cli.conftest import Ran
 from tests.conftest import BOARDS, FIXTURES, HANDMADE
@@ -196,6 +197,23 @@ def test_devices_behind_no_unit_are_named_loudly(run: Callable[..., Ran], tmp_pa
     assert ran.status == 0
     assert ran.err.count("warning: UNRESTRICTED: ") == 11
     assert "may reach ALL MEMORY, no unit stands before it" in ran.err
+
+
+def test_a_signal_as_soon_as_there_is_a_socket_ends_it_cleanly(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signals are taken care of before anybody can connect: status 0, and the socket is gone."""
+    listen = Listener.__enter__
+
+    def listen_and_signal(listener: Listener) -> Listener:
+        found = listen(listener)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    monkeypatch.setattr(Listener, "__enter__", listen_and_signal)
+    ran = run("run", "--board", BOARD, "--socket", tmp_path / "s")
+    assert ran.status == 0
+    assert not (tmp_path / "s").exists()
 
 
 def test_an_unsafe_start_is_refused_with_the_reason(run: Callable[..., Ran], tmp_path: Path) -> None:
