@@ -6,6 +6,9 @@ from iommuman.iommu.smmuv3.names import EventNumber, FaultClass, StreamConfig
 
 from .harness import Difference, Known
 
+_RAM = 0x40000000
+"""Where memory of the `virt` machine begins."""
+
 
 def _events(difference: Difference) -> tuple[int, int]:
     """Return the numbers of our event and theirs; 0: there is none."""
@@ -114,6 +117,11 @@ def _tag_byte(difference: Difference) -> bool:
 def _stall_of_stage2(difference: Difference) -> bool:
     notes = difference.configuration.notes
     return bool(notes["S1STALLD"]) and notes["config"] == 6 and _events(difference)[1] == EventNumber.C_BAD_STE
+
+
+def _below_memory(difference: Difference) -> bool:
+    ours = difference.ours.registers
+    return _events(difference)[0] == EventNumber.F_WALK_EABT and ours[3] < _RAM
 
 
 def _hardware_update(difference: Difference) -> bool:
@@ -288,6 +296,12 @@ KNOWN: tuple[Known, ...] = (
         "IHI 0070 clause 5.4: TBI1 is TTB1's",
         "hw/arm/smmu-internal.h, TBI1: '0x2 >> 1' binds before '&'",
         _tag_byte,
+    ),
+    Known(
+        "below memory there are flash and devices, which answer a walk",
+        "IHI 0070 clause 7.3.12: F_WALK_EABT, where nobody answers, as in the model",
+        "hw/arm/virt.c, base_memmap",
+        _below_memory,
     ),
     Known(
         "S2HA and S2HD are not looked at",
