@@ -25,18 +25,20 @@ _WITH_AML = ("DSDT", "SSDT", "PSDT")
 
 def add_names(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
     """Add what the tables that declare no IOMMU say of what is in the topology."""
-    _boot_flags(builder, tables)
+    there = {table.signature for table in tables}
     kinds = {device.kind for device in builder.devices.values()}
-    if "ioapic" in kinds:
+    if "FACP" in there:
+        _boot_flags(builder, tables)
+    if "ioapic" in kinds and "APIC" in there:
         _io_apics(builder, tables)
-    if "hpet" in kinds:
+    if "hpet" in kinds and "HPET" in there:
         _timers(builder, tables)
-    if any(one.kind == "its" for one in builder.msi_controllers):
+    if "APIC" in there and any(one.kind == "its" for one in builder.msi_controllers):
         _translation_services(builder, tables)
-    if any(name == "proximity domain" for unit in builder.iommus for name, _ in unit.properties):
+    if "SRAT" in there and any(name == "proximity domain" for unit in builder.iommus for name, _ in unit.properties):
         _domains(builder, tables)
     # An IORT and a RIMT name root complexes by segment only; reading AML costs too much where nothing needs it.
-    if "acpi" in kinds or any(table.signature in ("IORT", "RIMT") for table in tables):
+    if not there.isdisjoint(_WITH_AML) and ("acpi" in kinds or not there.isdisjoint(("IORT", "RIMT"))):
         _objects(builder, tables)
 
 
@@ -48,8 +50,6 @@ def _read(tables: Sequence[Table], signature: str, body: type[_Body]) -> Iterato
 
 
 def _boot_flags(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
-    if not any(table.signature == "FACP" for table in tables):
-        return
     from ..parsers.acpi.fadt import Fadt
     from ..parsers.acpi.fadt.names import MSI_NOT_SUPPORTED
 
@@ -59,8 +59,6 @@ def _boot_flags(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
 
 
 def _io_apics(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
-    if not any(table.signature == "APIC" for table in tables):
-        return
     from ..parsers.acpi.madt import IoApic, Madt
 
     for _, madt in _read(tables, "APIC", Madt):
@@ -71,8 +69,6 @@ def _io_apics(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
 
 
 def _timers(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
-    if not any(table.signature == "HPET" for table in tables):
-        return
     from ..parsers.acpi.hpet import Hpet
 
     for _, hpet in _read(tables, "HPET", Hpet):
@@ -82,8 +78,6 @@ def _timers(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
 
 def _translation_services(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
     """Give the ITS of an IORT the addresses that the MADT has for them; a group of several has none of its own."""
-    if not any(table.signature == "APIC" for table in tables):
-        return
     from ..parsers.acpi.madt import GicIts, Madt
 
     bases = {
@@ -99,8 +93,6 @@ def _translation_services(builder: TopologyBuilder, tables: Sequence[Table]) -> 
 
 def _domains(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
     """Say what else is in the proximity domain of a unit."""
-    if not any(table.signature == "SRAT" for table in tables):
-        return
     from ..parsers.acpi.srat import Srat, contents
 
     found: dict[int, tuple[int, int]] = {}
@@ -116,8 +108,6 @@ def _domains(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
 
 def _objects(builder: TopologyBuilder, tables: Sequence[Table]) -> None:
     """Say of each ACPI object what the namespace has, and of each PCI root which objects are its host bridges."""
-    if not any(table.signature in _WITH_AML for table in tables):
-        return
     from ..parsers.acpi.namespace import Namespace, namespace
 
     known = namespace(tables)
